@@ -1,0 +1,119 @@
+//! Packing: from the caller's strides to what the tile reads.
+//!
+//! Queries are multiplied once by the factor that turns the tile's sums into scores, and laid out
+//! tile by tile: `query[run · rows + row][dimension in run]`. Keys become *panels* of 16, dimension
+//! by dimension, `panel[dim · 16 + key]`, so that keys lie in lanes and a tile reads ascending
+//! streams; 16 is a whole number of registers everywhere, so packed keys serve every instruction
+//! set. Missing keys of the last panel are zeros. Nothing below this knows strides.
+
+use crate::lanes::{BLOCK_DIMS, Lanes};
+use core::ops::Range;
+
+/// Keys of a panel.
+pub(crate) const PANEL: usize = 16;
+
+/// The rows of one head in the caller's memory: element (row, dim) is
+/// `data[row · row_stride + dim · dim_stride]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadRows<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) row_stride: usize,
+    pub(crate) dim_stride: usize,
+    pub(crate) rows: usize,
+}
+
+/// Dimensions of a query row that stand together; see [`pack_query`].
+pub(crate) const QUERY_RUN: usize = 8;
+
+/// Writes `row · factor` in runs of [`QUERY_RUN`] dimensions, `pitch` runs apart, so that the runs
+/// of a tile's rows stand side by side.
+#[inline(always)]
+pub(crate) fn pack_query(
+    head: &HeadRows<'_>,
+    row: usize,
+    head_dim: usize,
+    factor: f32,
+    packed: &mut [[f32; QUERY_RUN]],
+    pitch: usize,
+) {
+    let elements = &head.data[row * head.row_stride..];
+    let mut packed = packed.iter_mut().step_by(pitch);
+    if head.dim_stride == 1 {
+        let (runs, rest) = elements[..head_dim].as_chunks::<QUERY_RUN>();
+        for (run, packed) in runs.iter().zip(&mut packed) {
+            *packed = run.map(|element| element * factor);
+        }
+        for (packed, element) in packed.flatten().zip(rest) {
+            *packed = element * factor;
+        }
+    } else {
+        for (dim, packed) in packed.flatten().enumerate().take(head_dim) {
+            *packed = elements[dim * head.dim_stride] * factor;
+        }
+    }
+}
+
+/// Writes one panel: keys `first_key..` of the head.
+#[inline(always)]
+pub(crate) fn pack_panel<S: Lanes>(
+    simd: S,
+    head: &HeadRows<'_>,
+    first_key: usize,
+    panel: &mut [f32],
+) {
+    let head_dim = panel.len() / PANEL;
+    let keys = PANEL.min(head.rows - first_key);
+    if keys < PANEL {
+        panel.fill(0.0);
+    }
+    if head_dim > 0 && head.dim_stride == 1 {
+        let full = keys / S::F32_LANES * S::F32_LANES;
+        for key in (0..full).step_by(S::F32_LANES) {
+            pack_register(simd, head, first_key + key, &mut panel[key..]);
+        }
+        pack_lanes(head, first_key + full, full..keys, panel);
+    } else if head.row_stride == 1 {
+        for (dim, packed) in panel.chunks_exact_mut(PANEL).enumerate() {
+            let start = dim * head.dim_stride + first_key;
+            packed[..keys].copy_from_slice(&head.data[start..start + keys]);
+        }
+    } else {
+        pack_lanes(head, first_key, 0..keys, panel);
+    }
+}
+
+/// One register of keys, all dimensions, through transposing loads.
+#[inline(always)]
+fn pack_register<S: Lanes>(simd: S, head: &HeadRows<'_>, first_key: usize, packed: &mut [f32]) {
+    let head_dim = packed.len().div_ceil(PANEL);
+    let blocked = head_dim / BLOCK_DIMS * BLOCK_DIMS;
+    let rows = &head.data[first_key * head.row_stride..];
+    for dim in (0..blocked).step_by(BLOCK_DIMS) {
+        let block = simd.load_transposed(&rows[dim..], head.row_stride);
+        for (i, register) in block.into_iter().enumerate() {
+            let packed = &mut packed[(dim + i) * PANEL..][..S::F32_LANES];
+            S::as_mut_simd_f32s(packed).0[0] = register;
+        }
+    }
+    for dim in blocked..head_dim {
+        for key in 0..S::F32_LANES {
+            packed[dim * PANEL + key] = rows[key * head.row_stride + dim];
+        }
+    }
+}
+
+/// Keys `first_key..` into some lanes of a panel, element by element.
+#[inline(always)]
+pub(crate) fn pack_lanes(
+    head: &HeadRows<'_>,
+    first_key: usize,
+    lanes: Range<usize>,
+    panel: &mut [f32],
+) {
+    for (key, lane) in lanes.enumerate() {
+        let elements = &head.data[(first_key + key) * head.row_stride..];
+        for (dim, packed) in panel.iter_mut().skip(lane).step_by(PANEL).enumerate() {
+            *packed = elements[dim * head.dim_stride];
+        }
+    }
+}

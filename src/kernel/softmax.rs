@@ -1,0 +1,116 @@
+//! The softmax of rows that are kept as scores in log2 units, one segment of keys after another.
+//!
+//! ```text
+//! per segment s of 1,024 keys:   m_s = max t_j          e_j = exp2(t_j − m_s)
+//!                                l_s = Σ e_j            16 virtual lanes, then a tree
+//! per row:                       m   = max m_s          c_s = exp2(m_s − m)
+//!                                l   = Σ l_s · c_s      an FMA chain over s, from +0
+//!                                w_j = e_j · (c_s · (1 / l))
+//! ```
+//!
+//! The order of a segment's sum is fixed by the contract: virtual lane i adds the keys with
+//! j mod 16 = i in order, then lanes i and i + 8 are added, i and i + 4, i + 2, i + 1. A register
+//! holds 16, 8, 4 or 1 of the virtual lanes; nothing else depends on its width.
+//!
+//! Each segment refers to its own maximum, so segments know nothing of each other: they can be
+//! computed by different threads, calls or machines and still merge to the same bits. A row of
+//! one segment has m_s = m and c_s = 1, exactly.
+//!
+//! Rows are padded to a multiple of 16 with t = −∞, for which e = +0: adding it changes no sum.
+
+use super::exp::exp2;
+use super::strip::Strip;
+use crate::lanes::Lanes;
+use core::array::from_fn;
+
+/// Keys of a segment.
+pub(crate) const SEGMENT: usize = 1024;
+
+/// Virtual lanes of a segment's sum.
+pub(crate) const VIRTUAL_LANES: usize = 16;
+
+/// Replaces the scores of one row in one segment by `exp2(t − max)` and returns their sum.
+/// `scores` is a multiple of [`VIRTUAL_LANES`] long.
+#[inline(always)]
+pub(crate) fn exponentiate<S: Lanes>(simd: S, scores: &mut [f32], max: f32) -> f32 {
+    let mut sums = [simd.splat_f32s(0.0); VIRTUAL_LANES];
+    add_exponentials(simd, scores, shift_of(simd, max), &mut sums);
+    tree_sum::<S>(&sums)
+}
+
+/// What a segment's scores are reduced by. A segment of nothing but −∞ counts as zeros; the
+/// row's maximum decides what that means.
+#[inline(always)]
+pub(crate) fn shift_of<S: Lanes>(simd: S, max: f32) -> S::f32s {
+    simd.splat_f32s(if max == f32::NEG_INFINITY { 0.0 } else { max })
+}
+
+/// Replaces scores by exponentials and adds them to the virtual lanes, of which as many registers
+/// of `sums` are in use as it takes.
+#[inline(always)]
+pub(crate) fn add_exponentials<S: Lanes>(
+    simd: S,
+    scores: &mut [f32],
+    shift: S::f32s,
+    sums: &mut [S::f32s; VIRTUAL_LANES],
+) {
+    let (scores, _) = S::as_mut_simd_f32s(scores);
+    for scores in scores.chunks_exact_mut(const { VIRTUAL_LANES / S::F32_LANES }) {
+        for (score, sum) in scores.iter_mut().zip(&mut *sums) {
+            *score = exp2(simd, simd.sub_f32s(*score, shift));
+            *sum = simd.add_f32s(*sum, *score);
+        }
+    }
+}
+
+/// Adds the 16 virtual lanes: i and i + 8, then i and i + 4, i + 2, i + 1.
+#[inline(always)]
+pub(crate) fn tree_sum<S: Lanes>(sums: &[S::f32s; VIRTUAL_LANES]) -> f32 {
+    let lanes: &[f32] = pulp::bytemuck::cast_slice(sums);
+    // Steps of fixed size stay in registers; a loop over the halves goes through memory.
+    let lanes: [f32; 8] = from_fn(|i| lanes[i] + lanes[i + 8]);
+    let lanes: [f32; 4] = from_fn(|i| lanes[i] + lanes[i + 4]);
+    let lanes: [f32; 2] = from_fn(|i| lanes[i] + lanes[i + 2]);
+    lanes[0] + lanes[1]
+}
+
+/// Merges the segments of as many rows as there are lanes: replaces each segment's sums by the
+/// factors that normalise its exponentials.
+#[inline(always)]
+pub(crate) fn merge_segments<S: Lanes>(
+    simd: S,
+    segments: usize,
+    first_row: usize,
+    strip: &mut Strip<'_>,
+) {
+    let mut max = simd.splat_f32s(f32::NEG_INFINITY);
+    for segment in 0..segments {
+        let (segment_max, _) = statistics::<S>(strip, segment, first_row);
+        max = simd.max_f32s(*segment_max, max);
+    }
+    let mut sum = simd.splat_f32s(0.0);
+    for segment in 0..segments {
+        let (segment_max, segment_sum) = statistics::<S>(strip, segment, first_row);
+        let correction = exp2(simd, simd.sub_f32s(*segment_max, max));
+        sum = simd.mul_add_f32s(*segment_sum, correction, sum);
+        *segment_sum = correction;
+    }
+    let inverse = simd.div_f32s(simd.splat_f32s(1.0), sum);
+    for segment in 0..segments {
+        let (_, factor) = statistics::<S>(strip, segment, first_row);
+        *factor = simd.mul_f32s(*factor, inverse);
+    }
+}
+
+/// The maxima and sums of one segment, rows in lanes.
+#[inline(always)]
+fn statistics<'a, S: Lanes>(
+    strip: &'a mut Strip<'_>,
+    segment: usize,
+    first_row: usize,
+) -> (&'a mut S::f32s, &'a mut S::f32s) {
+    let (maxima, sums) = strip.statistics(segment);
+    let maxima = &mut S::as_mut_simd_f32s(&mut maxima[first_row..]).0[0];
+    let sums = &mut S::as_mut_simd_f32s(&mut sums[first_row..]).0[0];
+    (maxima, sums)
+}

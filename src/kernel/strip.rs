@@ -1,0 +1,80 @@
+//! The scores of a block of query rows, segment by segment, with what the softmax knows of them.
+
+use super::softmax::VIRTUAL_LANES;
+use crate::plan::Plan;
+use crate::workspace::LINE;
+use core::ops::Range;
+
+/// A run of segments. Each holds its rows one after another, `pitch` elements apart, then a
+/// maximum per row, then a sum per row.
+#[derive(Debug)]
+pub(crate) struct Strip<'a> {
+    data: &'a mut [f32],
+    first_segment: usize,
+    rows: usize,
+    pitch: usize,
+    segment_elements: usize,
+}
+
+impl<'a> Strip<'a> {
+    /// Elements a segment that [`Strip::of_statistics`] needs.
+    pub(crate) const STATISTICS_OF_ONE_ROW: usize = 2 * LINE;
+
+    /// The maxima and sums of one row whose scores are elsewhere.
+    #[inline(always)]
+    pub(crate) fn of_statistics(data: &'a mut [f32]) -> Self {
+        let segment_elements = Self::STATISTICS_OF_ONE_ROW;
+        Strip { data, first_segment: 0, rows: 1, pitch: 0, segment_elements }
+    }
+
+    /// `data` holds the segments from `first_segment` on.
+    #[inline(always)]
+    pub(crate) fn new(data: &'a mut [f32], first_segment: usize, plan: &Plan) -> Self {
+        Strip {
+            data,
+            first_segment,
+            rows: plan.block_rows,
+            pitch: plan.segment_pitch(),
+            segment_elements: plan.segment_elements(),
+        }
+    }
+
+    #[inline(always)]
+    fn segment_range(&self, segment: usize) -> Range<usize> {
+        let start = (segment - self.first_segment) * self.segment_elements;
+        start..start + self.segment_elements
+    }
+
+    /// The rows of a segment, [`Strip::pitch`] elements apart.
+    #[inline(always)]
+    pub(crate) fn scores(&mut self, segment: usize) -> &mut [f32] {
+        let range = self.segment_range(segment);
+        &mut self.data[range][..self.rows * self.pitch]
+    }
+
+    #[inline(always)]
+    pub(crate) fn pitch(&self) -> usize {
+        self.pitch
+    }
+
+    /// The first `keys` scores of a row in a segment.
+    #[inline(always)]
+    pub(crate) fn row(&mut self, segment: usize, row: usize, keys: usize) -> &mut [f32] {
+        let pitch = self.pitch;
+        &mut self.scores(segment)[row * pitch..][..keys]
+    }
+
+    /// As [`Strip::row`], up to a whole number of virtual lanes.
+    #[inline(always)]
+    pub(crate) fn padded_row(&mut self, segment: usize, row: usize, keys: usize) -> &mut [f32] {
+        self.row(segment, row, keys.next_multiple_of(VIRTUAL_LANES))
+    }
+
+    /// The maxima and the sums of a segment's rows, padded to whole lines.
+    #[inline(always)]
+    pub(crate) fn statistics(&mut self, segment: usize) -> (&mut [f32], &mut [f32]) {
+        let range = self.segment_range(segment);
+        let statistics = &mut self.data[range][self.rows * self.pitch..];
+        statistics.split_at_mut(self.rows.next_multiple_of(LINE))
+    }
+}

@@ -1,0 +1,310 @@
+//! The instructions that the kernels need and pulp lacks, one implementation per instruction set.
+//!
+//! A *lane block* is what [`Lanes::load_transposed`] returns: 4 consecutive head dimensions of as
+//! many consecutive keys as there are lanes, one register per dimension, keys in lanes.
+//!
+//! Nothing here rounds: these move data and choose, so the numerics contract does not depend on
+//! them.
+#![allow(unsafe_code, reason = "intrinsics; every one is wrapped in a checked, safe function")]
+
+use pulp::Simd;
+
+/// Head dimensions that one transposing load covers.
+pub(crate) const BLOCK_DIMS: usize = 4;
+
+/// The shape of a register tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TileShape {
+    /// Query rows: one broadcast each.
+    pub(crate) rows: usize,
+    /// Panels of 16 keys.
+    pub(crate) panels: usize,
+}
+
+/// pulp's [`Simd`] and what it lacks.
+pub(crate) trait Lanes: Simd {
+    /// The tile that fills the register file: accumulators for rows × panels, a register for each
+    /// register of keys, and one broadcast.
+    const TILE: TileShape;
+
+    /// The lane block whose key `i` starts at `rows[i * row_stride]`.
+    ///
+    /// # Panics
+    /// If `rows` is shorter than the last key's four elements need.
+    fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS];
+
+    /// `values` with +0 wherever `x < bound`; a NaN in `x` keeps the value.
+    #[inline(always)]
+    fn zero_below(self, values: Self::f32s, x: Self::f32s, bound: f32) -> Self::f32s {
+        let below = self.less_than_f32s(x, self.splat_f32s(bound));
+        self.select_f32s(below, self.splat_f32s(0.0), values)
+    }
+
+    /// Writes whole registers past the caches. `output` has to be aligned to a register and a
+    /// multiple of it long. The caller ends a run of these with [`Lanes::fence`].
+    ///
+    /// # Panics
+    /// If `output` is misaligned or of another length than `values`.
+    fn stream(self, output: &mut [f32], values: Self::f32s) {
+        let (output, _) = Self::as_mut_simd_f32s(output);
+        output[0] = values;
+    }
+
+    /// Asks for the cache lines of a slice that will be read soon.
+    #[inline(always)]
+    fn prefetch(self, _elements: &[f32]) {}
+
+    /// Orders streamed writes before whatever publishes them to other threads.
+    fn fence(self) {}
+}
+
+/// A lane block gathered element by element.
+#[inline(always)]
+fn gather_transposed<S: Lanes>(simd: S, rows: &[f32], row_stride: usize) -> [S::f32s; BLOCK_DIMS] {
+    let mut block = [simd.splat_f32s(0.0); BLOCK_DIMS];
+    for (dim, register) in block.iter_mut().enumerate() {
+        let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(core::slice::from_mut(register));
+        for (key, lane) in lanes.iter_mut().enumerate() {
+            *lane = rows[key * row_stride + dim];
+        }
+    }
+    block
+}
+
+macro_rules! portable_lanes {
+    ($simd:ty, $tile:expr) => {
+        impl Lanes for $simd {
+            const TILE: TileShape = $tile;
+
+            #[inline(always)]
+            fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS] {
+                gather_transposed(self, rows, row_stride)
+            }
+        }
+    };
+}
+
+portable_lanes!(pulp::Scalar, TileShape { rows: 2, panels: 1 });
+portable_lanes!(pulp::Scalar128b, TileShape { rows: 6, panels: 1 });
+portable_lanes!(pulp::Scalar256b, TileShape { rows: 6, panels: 1 });
+portable_lanes!(pulp::Scalar512b, TileShape { rows: 8, panels: 2 });
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{BLOCK_DIMS, Lanes, TileShape};
+    use crate::workspace::LINE;
+    use core::arch::{asm, x86_64::*};
+    use pulp::x86::{V3, V4};
+
+    /// The lane block of rows that are `row_stride` elements apart. Assembly, because the compiler
+    /// would otherwise keep a pointer for every row, on the stack.
+    ///
+    /// # Safety
+    /// Each row has to have 4 elements.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; BLOCK_DIMS] {
+        let (a, b, c, d): (__m256, __m256, __m256, __m256);
+        // SAFETY: the caller's promise; the assembly reads four elements of each row.
+        unsafe {
+            asm!(
+                "vmovups {a:x}, xmmword ptr [{row}]",
+                "vmovups {b:x}, xmmword ptr [{row} + {stride}]",
+                "vmovups {c:x}, xmmword ptr [{row} + 2*{stride}]",
+                "vmovups {d:x}, xmmword ptr [{row} + {stride_3}]",
+                "lea {row}, [{row} + 4*{stride}]",
+                "vinsertf128 {a}, {a}, xmmword ptr [{row}], 1",
+                "vinsertf128 {b}, {b}, xmmword ptr [{row} + {stride}], 1",
+                "vinsertf128 {c}, {c}, xmmword ptr [{row} + 2*{stride}], 1",
+                "vinsertf128 {d}, {d}, xmmword ptr [{row} + {stride_3}], 1",
+                a = out(ymm_reg) a,
+                b = out(ymm_reg) b,
+                c = out(ymm_reg) c,
+                d = out(ymm_reg) d,
+                row = inout(reg) rows => _,
+                stride = in(reg) row_stride * size_of::<f32>(),
+                stride_3 = in(reg) 3 * row_stride * size_of::<f32>(),
+                options(readonly, nostack, preserves_flags),
+            );
+            let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            [
+                _mm256_shuffle_ps::<0x44>(ab_low, cd_low),
+                _mm256_shuffle_ps::<0xee>(ab_low, cd_low),
+                _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+            ]
+        }
+    }
+
+    /// The lane block of rows that are `row_stride` elements apart. Assembly, because the compiler
+    /// would otherwise keep a pointer for every row, on the stack.
+    ///
+    /// # Safety
+    /// Each row has to have 4 elements.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn transpose_16(rows: *const f32, row_stride: usize) -> [__m512; BLOCK_DIMS] {
+        let (a, b, c, d): (__m512, __m512, __m512, __m512);
+        // SAFETY: the caller's promise; the assembly reads four elements of each row.
+        unsafe {
+            // A masked broadcast is a load and a blend: it leaves the shuffle port alone.
+            asm!(
+                "vbroadcastf32x4 {a}, xmmword ptr [{row}]",
+                "vbroadcastf32x4 {b}, xmmword ptr [{row} + {stride}]",
+                "vbroadcastf32x4 {c}, xmmword ptr [{row} + 2*{stride}]",
+                "vbroadcastf32x4 {d}, xmmword ptr [{row} + {stride_3}]",
+                "lea {row}, [{row} + 4*{stride}]",
+                "vbroadcastf32x4 {a}{{{second}}}, xmmword ptr [{row}]",
+                "vbroadcastf32x4 {b}{{{second}}}, xmmword ptr [{row} + {stride}]",
+                "vbroadcastf32x4 {c}{{{second}}}, xmmword ptr [{row} + 2*{stride}]",
+                "vbroadcastf32x4 {d}{{{second}}}, xmmword ptr [{row} + {stride_3}]",
+                "lea {row}, [{row} + 4*{stride}]",
+                "vbroadcastf32x4 {a}{{{third}}}, xmmword ptr [{row}]",
+                "vbroadcastf32x4 {b}{{{third}}}, xmmword ptr [{row} + {stride}]",
+                "vbroadcastf32x4 {c}{{{third}}}, xmmword ptr [{row} + 2*{stride}]",
+                "vbroadcastf32x4 {d}{{{third}}}, xmmword ptr [{row} + {stride_3}]",
+                "lea {row}, [{row} + 4*{stride}]",
+                "vbroadcastf32x4 {a}{{{fourth}}}, xmmword ptr [{row}]",
+                "vbroadcastf32x4 {b}{{{fourth}}}, xmmword ptr [{row} + {stride}]",
+                "vbroadcastf32x4 {c}{{{fourth}}}, xmmword ptr [{row} + 2*{stride}]",
+                "vbroadcastf32x4 {d}{{{fourth}}}, xmmword ptr [{row} + {stride_3}]",
+                a = out(zmm_reg) a,
+                b = out(zmm_reg) b,
+                c = out(zmm_reg) c,
+                d = out(zmm_reg) d,
+                second = in(kreg) 0x00f0_u16,
+                third = in(kreg) 0x0f00_u16,
+                fourth = in(kreg) 0xf000_u16,
+                row = inout(reg) rows => _,
+                stride = in(reg) row_stride * size_of::<f32>(),
+                stride_3 = in(reg) 3 * row_stride * size_of::<f32>(),
+                options(readonly, nostack, preserves_flags),
+            );
+            let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            [
+                _mm512_shuffle_ps::<0x44>(ab_low, cd_low),
+                _mm512_shuffle_ps::<0xee>(ab_low, cd_low),
+                _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
+            ]
+        }
+    }
+
+    impl Lanes for V3 {
+        const TILE: TileShape = TileShape { rows: 6, panels: 1 };
+
+        /// Rows `r` and `r + 4` share a register, half each, so that the 4×4 transpose inside
+        /// the halves leaves the keys in order.
+        #[inline(always)]
+        fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS] {
+            assert!(rows.len() >= 7 * row_stride + BLOCK_DIMS);
+            // SAFETY: `self` proves AVX2; the assertion keeps the last row inside `rows`.
+            unsafe { transpose_8(rows.as_ptr(), row_stride) }.map(pulp::cast)
+        }
+
+        #[inline(always)]
+        fn zero_below(self, values: Self::f32s, x: Self::f32s, bound: f32) -> Self::f32s {
+            // SAFETY: `self` proves AVX.
+            unsafe {
+                let below = _mm256_cmp_ps::<_CMP_LT_OQ>(pulp::cast(x), _mm256_set1_ps(bound));
+                pulp::cast(_mm256_andnot_ps(below, pulp::cast(values)))
+            }
+        }
+
+        #[inline(always)]
+        fn stream(self, output: &mut [f32], values: Self::f32s) {
+            assert!(output.len() == 8 && output.as_ptr().addr().is_multiple_of(32));
+            // SAFETY: length and alignment are asserted; `self` proves AVX.
+            unsafe { _mm256_stream_ps(output.as_mut_ptr(), pulp::cast(values)) }
+        }
+
+        #[inline(always)]
+        fn prefetch(self, elements: &[f32]) {
+            for line in elements.chunks(LINE) {
+                // SAFETY: a prefetch reads nothing and cannot fault.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+            }
+        }
+
+        #[inline(always)]
+        fn fence(self) {
+            // SAFETY: SSE is part of x86-64.
+            unsafe { _mm_sfence() }
+        }
+    }
+
+    impl Lanes for V4 {
+        const TILE: TileShape = TileShape { rows: 8, panels: 2 };
+
+        /// Rows `r`, `r + 4`, `r + 8` and `r + 12` share a register, a quarter each, so that the
+        /// 4×4 transpose inside the quarters leaves the keys in order.
+        #[inline(always)]
+        fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS] {
+            assert!(rows.len() >= 15 * row_stride + BLOCK_DIMS);
+            // SAFETY: `self` proves AVX-512; the assertion keeps the last row inside `rows`.
+            unsafe { transpose_16(rows.as_ptr(), row_stride) }.map(pulp::cast)
+        }
+
+        #[inline(always)]
+        fn zero_below(self, values: Self::f32s, x: Self::f32s, bound: f32) -> Self::f32s {
+            // SAFETY: `self` proves AVX-512.
+            unsafe {
+                let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(pulp::cast(x), _mm512_set1_ps(bound));
+                pulp::cast(_mm512_maskz_mov_ps(kept, pulp::cast(values)))
+            }
+        }
+
+        #[inline(always)]
+        fn stream(self, output: &mut [f32], values: Self::f32s) {
+            assert!(output.len() == 16 && output.as_ptr().addr().is_multiple_of(64));
+            // SAFETY: length and alignment are asserted; `self` proves AVX-512.
+            unsafe { _mm512_stream_ps(output.as_mut_ptr(), pulp::cast(values)) }
+        }
+
+        #[inline(always)]
+        fn prefetch(self, elements: &[f32]) {
+            for line in elements.chunks(LINE) {
+                // SAFETY: a prefetch reads nothing and cannot fault.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+            }
+        }
+
+        #[inline(always)]
+        fn fence(self) {
+            // SAFETY: SSE is part of x86-64.
+            unsafe { _mm_sfence() }
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+    use super::{BLOCK_DIMS, Lanes, TileShape};
+    use core::arch::aarch64::*;
+    use pulp::aarch64::Neon;
+
+    impl Lanes for Neon {
+        const TILE: TileShape = TileShape { rows: 6, panels: 1 };
+
+        #[inline(always)]
+        fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS] {
+            assert!(rows.len() >= 3 * row_stride + BLOCK_DIMS);
+            // SAFETY: `self` proves NEON; the assertion keeps row 3, the last one, inside `rows`.
+            unsafe {
+                let quad = |row: usize| vld1q_f32(rows.as_ptr().add(row * row_stride));
+                let (a, b, c, d) = (quad(0), quad(1), quad(2), quad(3));
+                let (ac_low, ac_high) = (vzip1q_f32(a, c), vzip2q_f32(a, c));
+                let (bd_low, bd_high) = (vzip1q_f32(b, d), vzip2q_f32(b, d));
+                [
+                    vzip1q_f32(ac_low, bd_low),
+                    vzip2q_f32(ac_low, bd_low),
+                    vzip1q_f32(ac_high, bd_high),
+                    vzip2q_f32(ac_high, bd_high),
+                ]
+                .map(pulp::cast)
+            }
+        }
+    }
+}

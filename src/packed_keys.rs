@@ -1,0 +1,179 @@
+//! Keys kept in panels from call to call: a key cache that attention reads at the rate of memory.
+
+use crate::error::Error;
+use crate::isa::{Isa, Kernel};
+use crate::kernel::pack::{self, HeadRows, PANEL};
+use crate::lanes::Lanes;
+use crate::problem::{expect_extent, head_rows};
+use crate::tensor::{TensorRef, element_count};
+use alloc::vec::Vec;
+
+/// Keys in the order in which the kernels read them, `[batch, kv_heads, keys, head_dim]`.
+///
+/// Usable wherever a view of keys is, with the same bits. Packing is paid once per key instead of
+/// once per call; a decoder appends the keys of each new token.
+///
+/// ```
+/// use softdot::{Attention, PackedKeys, TensorRef};
+///
+/// let key = [0.5f32; 2 * 3 * 8];
+/// let key = TensorRef::new(&key[..], [2, 3, 8]);
+/// let query = [1.0f32; 4 * 8];
+/// let query = TensorRef::new(&query[..], [4, 1, 8]);
+///
+/// let mut cache = PackedKeys::new(1, 2, 8);
+/// cache.append(key)?;
+/// cache.append(key)?;
+/// assert_eq!(cache.shape(), [1, 2, 6, 8]);
+/// cache.truncate(3);
+/// let attention = Attention::new();
+/// assert_eq!(attention.compute(query, &cache)?, attention.compute(query, key)?);
+/// # Ok::<(), softdot::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct PackedKeys {
+    /// Head by head, each `capacity` keys in panels.
+    data: Vec<f32>,
+    batch: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    keys: usize,
+    /// Keys that each head has room for: whole panels.
+    capacity: usize,
+}
+
+impl PackedKeys {
+    /// No keys yet.
+    pub fn new(batch: usize, kv_heads: usize, head_dim: usize) -> Self {
+        PackedKeys { data: Vec::new(), batch, kv_heads, head_dim, keys: 0, capacity: 0 }
+    }
+
+    /// The keys of a view `[batch, kv_heads, keys, head_dim]`.
+    ///
+    /// # Errors
+    /// As [`PackedKeys::append`].
+    pub fn from_view(key: TensorRef<'_>) -> Result<Self, Error> {
+        let [batch, kv_heads, _, head_dim] = key.shape();
+        let mut packed = Self::new(batch, kv_heads, head_dim);
+        packed.append(key)?;
+        Ok(packed)
+    }
+
+    /// `[batch, kv_heads, keys, head_dim]`.
+    pub fn shape(&self) -> [usize; 4] {
+        [self.batch, self.kv_heads, self.keys, self.head_dim]
+    }
+
+    /// Keys per head.
+    pub fn len(&self) -> usize {
+        self.keys
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.keys == 0
+    }
+
+    /// Keys per head that fit without moving.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Makes room for `additional` more keys per head.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] or [`Error::Allocation`]; then nothing has changed.
+    pub fn reserve(&mut self, additional: usize) -> Result<(), Error> {
+        let wanted = self.keys.saturating_add(additional);
+        if wanted <= self.capacity {
+            return Ok(());
+        }
+        // At least twice as much: however keys are appended, each moves once on average.
+        let capacity = wanted.max(self.capacity.saturating_mul(2));
+        let capacity = capacity.checked_next_multiple_of(PANEL).unwrap_or(usize::MAX);
+        let shape = [self.batch, self.kv_heads, capacity, self.head_dim];
+        let elements = element_count("key", shape)?;
+        let mut data = Vec::new();
+        data.try_reserve_exact(elements)
+            .map_err(|_| Error::Allocation { argument: "packed keys", elements })?;
+        let (old, new) = (self.capacity * self.head_dim, capacity * self.head_dim);
+        if old > 0 {
+            for head in self.data.chunks_exact(old) {
+                data.extend_from_slice(head);
+                data.resize(data.len() + new - old, 0.0);
+            }
+        }
+        data.resize(elements, 0.0);
+        self.data = data;
+        self.capacity = capacity;
+        Ok(())
+    }
+
+    /// Appends keys `[batch, kv_heads, new keys, head_dim]` to every head; those that are there
+    /// already stay where they are unless the capacity grows.
+    ///
+    /// # Errors
+    /// [`Error::Extent`] if batch, heads or head_dim differ, errors of the view itself, and those
+    /// of [`PackedKeys::reserve`]; then nothing has changed.
+    pub fn append(&mut self, key: TensorRef<'_>) -> Result<(), Error> {
+        let strides = key.layout.check("key", key.data.len())?;
+        let [batch, kv_heads, new_keys, head_dim] = key.shape();
+        let from = "as the packed keys";
+        expect_extent("key", "batch entries", self.batch, from, batch)?;
+        expect_extent("key", "heads", self.kv_heads, from, kv_heads)?;
+        expect_extent("key", "columns (head_dim)", self.head_dim, from, head_dim)?;
+        let isa = Isa::detect()?.isa;
+        self.reserve(new_keys)?;
+        let head_elements = self.capacity * self.head_dim;
+        if head_elements > 0 {
+            for (head, packed) in self.data.chunks_exact_mut(head_elements).enumerate() {
+                let (batch, kv_head) = (head / self.kv_heads, head % self.kv_heads);
+                let head = head_rows(key.data, strides, batch, kv_head, new_keys);
+                isa.run(AppendKeys { head, first: self.keys, packed, head_dim });
+            }
+        }
+        self.keys += new_keys;
+        Ok(())
+    }
+
+    /// Keeps the first `keys` keys of every head; more than there are changes nothing.
+    pub fn truncate(&mut self, keys: usize) {
+        self.keys = self.keys.min(keys);
+    }
+
+    /// The panels of one head, counted over the batch.
+    pub(crate) fn head(&self, head: usize) -> &[f32] {
+        let elements = self.capacity * self.head_dim;
+        &self.data[head * elements..][..elements]
+    }
+}
+
+/// Writes the keys of one head behind the `first` that are there.
+struct AppendKeys<'a> {
+    head: HeadRows<'a>,
+    first: usize,
+    packed: &'a mut [f32],
+    head_dim: usize,
+}
+
+impl Kernel for AppendKeys<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, simd: S) {
+        let AppendKeys { head, first, packed, head_dim } = self;
+        let last = first + head.rows;
+        let mut key = first;
+        while key < last {
+            let panel = &mut packed[key / PANEL * PANEL * head_dim..][..PANEL * head_dim];
+            let (lane, new) = (key % PANEL, key - first);
+            let count = (PANEL - lane).min(last - key);
+            if count == PANEL {
+                pack::pack_panel(simd, &head, new, panel);
+            } else {
+                pack::pack_lanes(&head, new, lane..lane + count, panel);
+            }
+            key += count;
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! How a call will run: plain data from a pure function of the problem, the machine and the
+//! number of threads. Nothing here changes a bit of the result.
+
+use crate::attention::Stage;
+use crate::caches::Caches;
+use crate::isa::{Isa, Kernel};
+use crate::kernel::pack::{PANEL, QUERY_RUN};
+use crate::kernel::softmax::SEGMENT;
+use crate::lanes::{Lanes, TileShape};
+use crate::problem::{Extents, KeyForm};
+use crate::workspace::LINE;
+use core::{fmt, ops::Range};
+
+/// Padding a head's keys to whole panels adds less than this.
+pub(crate) const MARGIN: usize = PANEL;
+
+/// Panels that a tile takes at most.
+const MOST_PANELS: usize = 2;
+
+/// Query rows of a block at most: enough for a panel of keys to pay for its way into L1.
+pub(crate) const MOST_BLOCK_ROWS: usize = 48;
+
+/// Tasks per thread that even out what the threads get.
+const TASKS_PER_THREAD: usize = 8;
+
+/// How a call will run; made by [`Attention::plan`](crate::Attention::plan).
+///
+/// `Display` prints it in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The instruction set.
+    pub isa: Isa,
+    /// Threads that share the work; 1 is the caller's own.
+    pub threads: usize,
+    /// Bytes of the workspace that the call needs.
+    pub workspace_bytes: usize,
+    pub(crate) stage: Stage,
+    /// Whether keys are packed before the rows of their head.
+    pub(crate) key_access: KeyAccess,
+    /// Key heads over the whole batch.
+    pub(crate) heads: usize,
+    /// Query rows per key head, over its group.
+    pub(crate) rows: usize,
+    pub(crate) keys: usize,
+    pub(crate) head_dim: usize,
+    /// Query rows that a task computes: a block.
+    pub(crate) block_rows: usize,
+    /// Heads whose packed keys are in memory at a time.
+    pub(crate) heads_in_flight: usize,
+    /// Blocks that a task computes one after another.
+    pub(crate) blocks_per_task: usize,
+    /// Tasks that share the segments of one block; 1 unless a task has one block.
+    pub(crate) splits: usize,
+    /// 2 where a block is written while the next is computed.
+    pub(crate) strips_per_thread: usize,
+    /// Whether the result is written past the caches.
+    pub(crate) streaming: bool,
+}
+
+/// How tiles get at the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyAccess {
+    /// Packed panels, shared by all rows of a head.
+    Packed,
+    /// As the caller has them, transposed on the way: for few rows.
+    Rows,
+    /// Packed panels that the caller keeps.
+    Caller,
+}
+
+struct TileOf;
+
+impl Kernel for TileOf {
+    type Output = TileShape;
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, _: S) -> Self::Output {
+        S::TILE
+    }
+}
+
+impl Plan {
+    /// `threads` are those that may be used; small work stays on one.
+    pub(crate) fn new(
+        extents: &Extents,
+        key_form: KeyForm,
+        stage: Stage,
+        isa: Isa,
+        threads: usize,
+    ) -> Plan {
+        let caches = Caches::detect();
+        let tile = isa.run(TileOf);
+        // Without a result there is nothing to lay out, and the other extents may be anything.
+        let (heads, rows, keys, head_dim) = match extents.is_empty() {
+            true => (0, 0, 0, 0),
+            false => (extents.heads(), extents.rows_per_head(), extents.keys, extents.head_dim),
+        };
+
+        let mut plan = Plan {
+            isa,
+            threads: threads.max(1),
+            workspace_bytes: 0,
+            stage,
+            key_access: KeyAccess::Packed,
+            heads,
+            rows,
+            keys,
+            head_dim,
+            block_rows: 1,
+            heads_in_flight: 1,
+            blocks_per_task: 1,
+            splits: 1,
+            strips_per_thread: 1,
+            streaming: false,
+        };
+        plan.key_access = match key_form {
+            KeyForm::Packed => KeyAccess::Caller,
+            KeyForm::Rows if rows <= tile.rows && head_dim > 0 => KeyAccess::Rows,
+            KeyForm::Rows | KeyForm::Strided => KeyAccess::Packed,
+        };
+        plan.choose_blocks(tile, &caches);
+        plan.choose_tasks(&caches);
+        let output_bytes = (extents.output_shape().iter())
+            .fold(size_of::<f32>(), |product, &extent| product.saturating_mul(extent));
+        plan.streaming = output_bytes > caches.l3;
+        plan.workspace_bytes = plan.memory().total().saturating_mul(size_of::<f32>());
+        plan
+    }
+
+    /// Whether there is nothing to do.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.heads == 0
+    }
+
+    /// How many rows make a block.
+    fn choose_blocks(&mut self, tile: TileShape, caches: &Caches) {
+        let row_bytes = self.segments().max(1) * self.segment_pitch() * size_of::<f32>();
+        let in_strips = |bytes: usize| bytes / 2 / row_bytes;
+        // Where a head's packed keys stay in L2, a few tiles of rows are enough for each panel;
+        // else as many as fit, so that it pays for its way from further out.
+        let wanted = match self.packed_elements().saturating_mul(size_of::<f32>()) {
+            packed if packed <= caches.l2 / 2 => in_strips(4 * caches.l1),
+            _ => in_strips(caches.l2),
+        };
+        let even = self.heads.saturating_mul(self.rows) / self.wanted_tasks();
+        let whole_tiles = |rows: usize| (rows / tile.rows * tile.rows).max(tile.rows);
+        self.block_rows = whole_tiles(wanted.min(MOST_BLOCK_ROWS).min(even)).min(self.rows.max(1));
+        if self.blocks_per_head() > 1 && in_strips(caches.l2) >= self.block_rows {
+            self.strips_per_thread = 2;
+        }
+    }
+
+    /// How many tasks are enough for the threads to even out.
+    fn wanted_tasks(&self) -> usize {
+        if self.threads == 1 { 1 } else { self.threads * TASKS_PER_THREAD }
+    }
+
+    /// How blocks and heads are shared out.
+    fn choose_tasks(&mut self, caches: &Caches) {
+        let blocks = self.blocks_per_head().max(1);
+        let all_blocks = self.heads.saturating_mul(blocks);
+        if all_blocks < self.threads * 2 {
+            self.splits =
+                (self.wanted_tasks() / all_blocks.max(1)).clamp(1, self.segments().max(1));
+        }
+        if self.splits > 1 {
+            self.strips_per_thread = 1;
+            self.heads_in_flight = self.heads.max(1);
+        } else {
+            let head_bytes = self.memory().packed.saturating_mul(size_of::<f32>());
+            self.heads_in_flight = (self.wanted_tasks().div_ceil(blocks))
+                .min(caches.l3 / head_bytes.max(1))
+                .clamp(1, self.heads.max(1));
+            let blocks_in_flight = self.heads_in_flight * blocks;
+            self.blocks_per_task = (blocks_in_flight / self.wanted_tasks()).clamp(1, blocks);
+        }
+    }
+
+    /// Segments of a row.
+    pub(crate) fn segments(&self) -> usize {
+        self.keys.div_ceil(SEGMENT)
+    }
+
+    /// The keys of a segment.
+    pub(crate) fn segment_keys(&self, segment: usize) -> Range<usize> {
+        let start = segment * SEGMENT;
+        start..self.keys.min(start + SEGMENT)
+    }
+
+    /// Elements from one row of a strip's segment to the next: whole panels, and a line more so
+    /// that the rows of a tile do not share their cache sets.
+    pub(crate) fn segment_pitch(&self) -> usize {
+        self.keys.min(SEGMENT).next_multiple_of(PANEL) + LINE
+    }
+
+    /// Elements of a strip's segment: scores, then each row's maximum, then each row's sum.
+    pub(crate) fn segment_elements(&self) -> usize {
+        self.block_rows * self.segment_pitch() + 2 * self.block_rows.next_multiple_of(LINE)
+    }
+
+    /// Elements of one head's packed keys.
+    pub(crate) fn packed_elements(&self) -> usize {
+        self.keys.next_multiple_of(PANEL) * self.head_dim
+    }
+
+    /// Elements of one packed query row.
+    pub(crate) fn query_row_elements(&self) -> usize {
+        self.head_dim.next_multiple_of(QUERY_RUN)
+    }
+
+    /// Blocks of query rows per head.
+    pub(crate) fn blocks_per_head(&self) -> usize {
+        self.rows.div_ceil(self.block_rows)
+    }
+
+    /// The rows of a block.
+    pub(crate) fn block(&self, block: usize) -> Range<usize> {
+        let start = block * self.block_rows;
+        start..self.rows.min(start + self.block_rows)
+    }
+
+    /// Tasks per head.
+    pub(crate) fn tasks_per_head(&self) -> usize {
+        self.blocks_per_head().div_ceil(self.blocks_per_task) * self.splits
+    }
+
+    /// What a task of a head computes.
+    pub(crate) fn task(&self, task: usize) -> Task {
+        let (run, split) = (task / self.splits, task % self.splits);
+        let (first, segments) = (run * self.blocks_per_task, self.segments());
+        Task {
+            blocks: first..self.blocks_per_head().min(first + self.blocks_per_task),
+            segments: split * segments / self.splits..(split + 1) * segments / self.splits,
+        }
+    }
+
+    /// Elements of a strip of some segments.
+    pub(crate) fn strip_elements(&self, segments: usize) -> usize {
+        segments.saturating_mul(self.segment_elements())
+    }
+
+    /// Whether the tasks of a split block fill one strip together, to be merged afterwards.
+    /// Scores need no merge.
+    pub(crate) fn shares_strips(&self) -> bool {
+        self.splits > 1 && self.stage == Stage::Weights
+    }
+
+    /// How the workspace is laid out.
+    pub(crate) fn memory(&self) -> Memory {
+        let lines = |elements: usize| elements.next_multiple_of(LINE);
+        let strips = match self.shares_strips() {
+            true => self.heads * self.blocks_per_head(),
+            false => self.threads,
+        };
+        let strip = self.strip_elements(self.segments()).saturating_mul(self.strips_per_thread);
+        Memory {
+            packed: match self.key_access {
+                KeyAccess::Packed => lines(self.packed_elements()),
+                KeyAccess::Rows | KeyAccess::Caller => 0,
+            },
+            packed_count: self.heads_in_flight,
+            strip,
+            strip_count: strips,
+            query: lines(self.block_rows.saturating_mul(self.query_row_elements())),
+            maxima: self.block_rows * LINE,
+            panels: match self.key_access {
+                KeyAccess::Packed | KeyAccess::Caller => 0,
+                KeyAccess::Rows => MOST_PANELS.saturating_mul(PANEL * self.head_dim),
+            },
+            threads: self.threads,
+        }
+    }
+}
+
+/// What a task computes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Task {
+    /// Blocks of a head.
+    pub(crate) blocks: Range<usize>,
+    /// Segments of their rows.
+    pub(crate) segments: Range<usize>,
+}
+
+/// Sizes of the workspace's parts in elements, each a multiple of a cache line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    /// One head's packed keys.
+    pub(crate) packed: usize,
+    packed_count: usize,
+    /// The strips of a thread, or of a block that tasks share.
+    pub(crate) strip: usize,
+    strip_count: usize,
+    /// One block's packed queries.
+    pub(crate) query: usize,
+    /// The running maxima of one block's rows, a line each.
+    pub(crate) maxima: usize,
+    /// Panels for the last keys of a head, where keys are not packed.
+    pub(crate) panels: usize,
+    threads: usize,
+}
+
+impl Memory {
+    pub(crate) fn all_packed(&self) -> usize {
+        self.packed.saturating_mul(self.packed_count)
+    }
+
+    pub(crate) fn all_strips(&self) -> usize {
+        self.strip.saturating_mul(self.strip_count)
+    }
+
+    /// What each thread has for itself.
+    pub(crate) fn scratch(&self) -> usize {
+        self.query.saturating_add(self.maxima).saturating_add(self.panels)
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.all_packed()
+            .saturating_add(self.all_strips())
+            .saturating_add(self.scratch().saturating_mul(self.threads))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} on {} thread{}: {} key head{}, blocks of {} of {} query rows, {} {} keys, {} \
+             segment{}",
+            self.isa,
+            self.threads,
+            if self.threads == 1 { "" } else { "s" },
+            self.heads,
+            if self.heads == 1 { "" } else { "s" },
+            self.block_rows,
+            self.rows,
+            self.keys,
+            match self.key_access {
+                KeyAccess::Packed => "packed",
+                KeyAccess::Rows => "unpacked",
+                KeyAccess::Caller => "kept",
+            },
+            self.segments(),
+            if self.segments() == 1 { "" } else { "s" },
+        )?;
+        if self.splits > 1 {
+            write!(f, " shared by {} tasks", self.splits)?;
+        }
+        if self.streaming {
+            write!(f, ", written past the caches")?;
+        }
+        write!(f, "; {} KiB of workspace", self.workspace_bytes.div_ceil(1024))
+    }
+}
