@@ -1,0 +1,226 @@
+//! The commands and their options.
+
+use crate::input::Source;
+use crate::plot::PictureFile;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use softdot::{Isa, Stage};
+use std::path::PathBuf;
+
+/// Attention weights softmax(scale · Q Kᵀ) on this CPU.
+#[derive(Debug, Parser)]
+#[command(version, name = "softdot", args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  softdot                                  which words a transformer focuses on, on real data
+  softdot --text story --plot story.png    the same for a longer text, with a picture
+  softdot info                             which instruction sets run here, and why
+  softdot weights --query q.npy --key k.npy --output w.npy
+  softdot bench --quick                    how fast that is, next to what this CPU can do
+
+`softdot COMMAND --help` explains a command. The environment variable SOFTDOT_MAX_ISA (scalar, neon,
+avx2 or avx512) limits the instruction set; the result has the same bits on each.
+
+Exit codes: 0 done; 1 the data, a file or the machine does not fit (one line on stderr says why);
+2 the command line does not.")]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    demo: Demo,
+}
+
+impl Arguments {
+    /// Without a command: `demo`, whose options then stand by themselves.
+    pub fn into_command(self) -> Command {
+        self.command.unwrap_or(Command::Demo(self.demo))
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show who attends to whom in a sentence, on the activations of a real model
+    Demo(Demo),
+    /// Show the CPU, its caches, and the instruction set that softdot chooses
+    Info(Info),
+    /// Compute attention weights or scores of tensors in files
+    Weights(Weights),
+    /// Measure how fast softdot is here, next to what this CPU and its memory can do
+    Bench(Bench),
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Computes the weights of all 6 layers and 12 heads of all-MiniLM-L6-v2 in one call, prints which
+words each word attends to, draws them, and compares them with the weights that the model itself
+computed. The data are inside the program.
+
+Examples:
+  softdot demo --text story
+  softdot demo --layer 2 --head 7
+  softdot demo --text story --plot story.png")]
+pub struct Demo {
+    /// The text: a short one or one of 45 tokens
+    #[arg(long, value_enum, default_value_t)]
+    pub text: Text,
+    /// Show this layer alone (from 0); without it, the average over the layers
+    #[arg(long, value_name = "N")]
+    pub layer: Option<usize>,
+    /// Show this head alone (from 0); without it, the average over the heads
+    #[arg(long, value_name = "N")]
+    pub head: Option<usize>,
+    /// Draw the weights as a heat map, too: a name that ends in .png or .svg
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PictureFile>,
+}
+
+/// The texts that the program brings along.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum Text {
+    /// "The cat sat.", 6 tokens
+    #[default]
+    Cat,
+    /// Two sentences about the same cat, 45 tokens
+    Story,
+}
+
+/// Options of `info`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  softdot info
+  softdot info --json
+  SOFTDOT_MAX_ISA=avx2 softdot info")]
+pub struct Info {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `weights`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Tensors are f32, of 2, 3 or 4 axes, the same number for query and key:
+  [rows, head_dim], [heads, rows, head_dim] or [batch, heads, rows, head_dim]
+They come from
+  FILE.npy                       in C or Fortran order, little or big endian
+  FILE.safetensors:TENSOR        a tensor by its name
+  FILE.safetensors:TENSOR[3]     and its leading axes indexed, from 0: [3], [3][0] or [3,0]
+Fewer key heads than query heads are shared out evenly (grouped-query attention).
+
+The output is an f32 .npy in C order with as many axes, [.., query rows, keys]. It appears whole or
+not at all.
+
+Examples:
+  softdot weights --query q.npy --key k.npy --output weights.npy
+  softdot weights --query m.safetensors:query[3] --key m.safetensors:key[3] --output w.npy
+  softdot weights --query q.npy --key k.npy --stage scores --scale 1 --output scores.npy
+  softdot weights --query q.npy --key k.npy --output w.npy --plot w.png")]
+pub struct Weights {
+    /// The queries: FILE.npy or FILE.safetensors:TENSOR[INDEX]
+    #[arg(long, value_name = "FILE")]
+    pub query: Source,
+    /// The keys: FILE.npy or FILE.safetensors:TENSOR[INDEX]
+    #[arg(long, value_name = "FILE")]
+    pub key: Source,
+    /// Where the result goes: a name that ends in .npy
+    #[arg(long, value_name = "FILE.npy", value_parser = npy_name)]
+    pub output: PathBuf,
+    /// What to compute: the scaled logits, or their softmax over the keys
+    #[arg(long, value_enum, default_value_t)]
+    pub stage: StageName,
+    /// What query · key is multiplied by; without it, 1/√head_dim
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub scale: Option<f32>,
+    /// Force an instruction set: scalar, neon, avx2 or avx512
+    #[arg(long, value_name = "NAME")]
+    pub isa: Option<Isa>,
+    /// Threads; without it, one per CPU (or RAYON_NUM_THREADS)
+    #[arg(long, value_name = "N", value_parser = thread_count)]
+    pub threads: Option<usize>,
+    /// Draw the first head of the first batch entry as a heat map, too: .png or .svg
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PictureFile>,
+}
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Measures first what the machine can do: fused multiply-adds on registers alone, reading and copying
+each level of memory. Then the workloads, each on one thread and on all, on every instruction set
+that this CPU has and SOFTDOT_MAX_ISA allows, but not on scalar unless asked for. A call too small
+to share has no row for all threads. Every answer is checked against f64 before it is timed.
+
+Examples:
+  softdot bench --quick
+  softdot bench --json epyc-2026-01-31.jsonl --plot roofline.svg
+  softdot bench --filter decode/ --threads 1
+  softdot bench --compare before.jsonl after.jsonl")]
+pub struct Bench {
+    /// Fewer workloads and repetitions: some seconds instead of minutes
+    #[arg(long)]
+    pub quick: bool,
+    /// Write the measurements, too, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Measure one instruction set alone: scalar, neon, avx2 or avx512
+    #[arg(long, value_name = "NAME")]
+    pub isa: Option<Isa>,
+    /// Threads to measure with, besides one; without it, one per CPU (or RAYON_NUM_THREADS)
+    #[arg(long, value_name = "N", value_parser = thread_count)]
+    pub threads: Option<usize>,
+    /// Measure only the workloads whose names contain this
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Draw the widest instruction set's measurements under its roofs, too: .png or .svg
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PictureFile>,
+    /// Measure nothing; print the ratios of the times in two files that --json wrote
+    #[arg(long, num_args = 2, value_names = ["A", "B"], exclusive = true)]
+    pub compare: Option<Vec<PathBuf>>,
+}
+
+/// The names of the stages.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum StageName {
+    /// The scaled logits, scale · q·k
+    Scores,
+    /// The attention weights; each row sums to 1
+    #[default]
+    Weights,
+}
+
+impl StageName {
+    /// The library's stage of this name.
+    pub fn stage(self) -> Stage {
+        match self {
+            StageName::Scores => Stage::Scores,
+            StageName::Weights => Stage::Weights,
+        }
+    }
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            StageName::Scores => "scores",
+            StageName::Weights => "weights",
+        }
+    }
+}
+
+fn npy_name(name: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(name);
+    match path.extension().is_some_and(|extension| extension == "npy") {
+        true => Ok(path),
+        false => Err("expected a name that ends in .npy".into()),
+    }
+}
+
+/// More threads than any machine has would only exhaust its memory.
+const MOST_THREADS: usize = 4096;
+
+fn thread_count(number: &str) -> Result<usize, String> {
+    let count = number.parse().ok().filter(|count| (1..=MOST_THREADS).contains(count));
+    count.ok_or_else(|| format!("expected a number from 1 to {MOST_THREADS}"))
+}

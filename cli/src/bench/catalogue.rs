@@ -1,0 +1,134 @@
+//! The workloads.
+
+use super::workload::{AttentionTask, SoftmaxTask, Task, Workload};
+use anyhow::{Result, ensure};
+use softdot::{Caches, Stage};
+
+/// Output elements of the scaling workloads at most, so that the longest rows stay under half a
+/// second.
+const MOST_SCALING_PAIRS: usize = 1 << 24;
+
+/// Rows and output of the softmax workload that reads DRAM.
+const DRAM_BYTES: usize = 256 << 20;
+
+/// The workloads whose names contain `filter`.
+///
+/// # Errors
+/// If there are none.
+pub fn select(quick: bool, filter: &str) -> Result<Vec<Workload>> {
+    let mut workloads = all();
+    workloads.retain(|workload| workload.name.contains(filter) && (workload.quick || !quick));
+    ensure!(
+        !workloads.is_empty(),
+        "--filter: expected part of the name of a workload{}, found {filter:?}",
+        if quick { " that --quick measures" } else { "" }
+    );
+    Ok(workloads)
+}
+
+fn all() -> Vec<Workload> {
+    let mut workloads = prefill();
+    workloads.extend(decode());
+    workloads.extend(tiny());
+    workloads.extend(awkward());
+    workloads.extend(softmax(&Caches::detect()));
+    workloads.extend(scaling());
+    workloads
+}
+
+fn prefill() -> Vec<Workload> {
+    let large = dense(8, 2048, 2048, 128);
+    vec![
+        attention("prefill", dense(12, 128, 128, 64)),
+        attention("prefill", dense(12, 512, 512, 64)).quick(),
+        attention("prefill", dense(1, 4096, 4096, 64)),
+        attention("prefill", large.clone()).quick(),
+        attention("scores", AttentionTask { stage: Stage::Scores, ..large }),
+    ]
+}
+
+/// One query row: from DRAM or the last cache, then from keys that nearly fit in L2.
+fn decode() -> Vec<Workload> {
+    let rows = dense(32, 1, 4096, 128);
+    let grouped = AttentionTask { kv_heads: 8, ..rows.clone() };
+    let small = dense(2, 1, 1024, 128);
+    let packed = |task: &AttentionTask| AttentionTask { packed: true, ..task.clone() };
+    vec![
+        attention("decode/packed", packed(&rows)).quick(),
+        attention("decode/rows", rows).quick(),
+        attention("decode/grouped-packed", packed(&grouped)),
+        attention("decode/grouped-rows", grouped),
+        attention("decode/packed", packed(&small)).quick(),
+        attention("decode/rows", small),
+    ]
+}
+
+/// What a call costs before it computes.
+fn tiny() -> Vec<Workload> {
+    let workload = attention("tiny", dense(12, 6, 6, 32)).quick();
+    vec![Workload { with_scalar: true, ..workload }]
+}
+
+/// Sizes that are no multiple of a register or tile, each followed by round neighbours.
+fn awkward() -> Vec<Workload> {
+    let squares = [1000, 1023, 1024, 77, 80].map(|keys| dense(8, keys, keys, 64));
+    let head_dims = [33, 32, 40, 48, 80, 96, 128, 256].map(|head_dim| dense(8, 512, 512, head_dim));
+    let query_rows = [7, 8].map(|query_rows| dense(8, query_rows, 1024, 64));
+    let tasks = squares.into_iter().chain(head_dims).chain(query_rows);
+    tasks.map(|task| attention("awkward", task)).collect()
+}
+
+/// One row in L1, rows of which half of L2 is full, rows that no cache holds.
+fn softmax(caches: &Caches) -> Vec<Workload> {
+    let row_elements = 4096;
+    let rows_in = |bytes: usize| (bytes / (2 * row_elements * size_of::<f32>())).max(1);
+    let rows = |kind: &str, task: SoftmaxTask| Workload {
+        name: format!("softmax/{kind}/{}x{}", task.rows, task.row_elements),
+        task: Task::Softmax(task),
+        quick: false,
+        with_scalar: false,
+    };
+    vec![
+        rows("l1", SoftmaxTask { rows: 1, row_elements: 1024 }).quick(),
+        rows("l2", SoftmaxTask { rows: rows_in(caches.l2 / 2), row_elements }),
+        rows("dram", SoftmaxTask { rows: rows_in(DRAM_BYTES), row_elements }),
+    ]
+}
+
+/// The time per pair as rows get longer.
+fn scaling() -> Vec<Workload> {
+    let sizes = (6..=14).map(|exponent| 1 << exponent);
+    let task = |keys: usize| dense(1, keys.min(MOST_SCALING_PAIRS / keys), keys, 64);
+    sizes.map(|keys| attention("scaling", task(keys))).collect()
+}
+
+/// Weights of row-major keys, as many heads of them as of queries.
+fn dense(heads: usize, query_rows: usize, keys: usize, head_dim: usize) -> AttentionTask {
+    AttentionTask {
+        q_heads: heads,
+        kv_heads: heads,
+        query_rows,
+        keys,
+        head_dim,
+        stage: Stage::Weights,
+        packed: false,
+    }
+}
+
+fn attention(kind: &str, task: AttentionTask) -> Workload {
+    let AttentionTask { q_heads, kv_heads, query_rows, keys, head_dim, .. } = task;
+    let heads =
+        if q_heads == kv_heads { q_heads.to_string() } else { format!("{q_heads}on{kv_heads}") };
+    Workload {
+        name: format!("{kind}/{heads}x{query_rows}x{keys}/d{head_dim}"),
+        task: Task::Attention(task),
+        quick: false,
+        with_scalar: false,
+    }
+}
+
+impl Workload {
+    fn quick(self) -> Self {
+        Self { quick: true, ..self }
+    }
+}

@@ -1,0 +1,49 @@
+//! `softdot bench`: how fast each instruction set is, next to what this machine can do at all.
+
+mod attention;
+mod catalogue;
+mod compare;
+mod inputs;
+mod machine;
+mod measurement;
+mod memory;
+mod multiply_add;
+mod on_isa;
+mod record;
+mod roofline;
+mod roofs;
+mod session;
+mod softmax;
+mod table;
+mod timing;
+mod workload;
+
+use crate::args::Bench;
+use crate::output::Destination;
+use crate::plot;
+use anyhow::Result;
+use roofline::Roofline;
+use session::Session;
+
+/// Measures, or compares two files of measurements; returns the report.
+pub fn run(arguments: &Bench) -> Result<String> {
+    match arguments.compare.as_deref() {
+        Some([before, after]) => compare::run(before, after),
+        _ => measure(arguments),
+    }
+}
+
+fn measure(arguments: &Bench) -> Result<String> {
+    let json = arguments.json.as_deref();
+    let json = json.map(|path| Destination::new("--json", path)).transpose()?;
+    let plot = arguments.plot.as_ref();
+    let plot = plot.map(|file| file.destination("--plot")).transpose()?;
+
+    let session = Session::run(arguments)?;
+    let json = json.map(|to| record::stage(&session, to)).transpose()?;
+    let plot = plot.map(|to| plot::stage_drawing(to, |scale| Roofline::new(&session, scale)));
+    let plot = plot.transpose()?;
+    json.map(|json| json.commit()).transpose()?;
+    plot.map(|plot| plot.commit()).transpose()?;
+    Ok(table::report(&session))
+}

@@ -1,0 +1,189 @@
+//! One run: the machine's limits first, then the workloads.
+
+use super::catalogue;
+use super::machine::Machine;
+use super::measurement::Measurement;
+use super::memory::Level;
+use super::roofs::Roofs;
+use super::timing::{Effort, Timing};
+use super::workload::{Trial, Workload};
+use crate::args::Bench;
+use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use softdot::{Caches, Error, Isa};
+use std::time::{Duration, Instant};
+
+/// The largest error of a right answer, relative to its row's largest magnitude: some times what
+/// rounding makes of these inputs, and far less than a wrong element or a stale one.
+const TOLERANCE: f64 = 1e-5;
+
+/// What a run found.
+#[derive(Debug)]
+pub struct Session {
+    /// Where.
+    pub machine: Machine,
+    /// What the machine can do, for each instruction set and number of threads.
+    pub roofs: Vec<Roofs>,
+    /// What softdot does.
+    pub measurements: Vec<Measurement>,
+}
+
+impl Session {
+    /// Measures everything.
+    ///
+    /// # Errors
+    /// An instruction set that the CPU lacks, threads that it refuses, an answer that is wrong.
+    pub fn run(arguments: &Bench) -> Result<Session> {
+        // Before this run is a load itself.
+        let machine = Machine::detect();
+        let filter = arguments.filter.as_deref().unwrap_or_default();
+        let workloads = catalogue::select(arguments.quick, filter)?;
+        let isas = isas(arguments.isa)?;
+        let scalar = workloads.iter().any(|workload| workload.with_scalar);
+        let scalar = scalar && arguments.isa.is_none();
+        let measured = with_scalar(&isas, scalar);
+        let pools = pools(arguments.threads)?;
+        let effort = Effort::new(arguments.quick);
+        let progress = Progress::start((measured.len() * pools.len() + workloads.len()) as u64);
+
+        let mut roofs = Vec::new();
+        for &isa in &measured {
+            for pool in &pools {
+                progress.say(format!("what {isa} can do on {}", threads(pool)));
+                roofs.push(Roofs::measure(isa, pool, effort.roof_rounds));
+            }
+        }
+        let mut run = Run { pools: &pools, effort, roofs: &roofs, measurements: Vec::new() };
+        for workload in &workloads {
+            progress.say(workload.name.clone());
+            let scalar = scalar && workload.with_scalar;
+            run.measure(workload, &with_scalar(&isas, scalar))?;
+        }
+        let measurements = run.measurements;
+        Ok(Session { machine, roofs, measurements })
+    }
+}
+
+/// The one asked for; otherwise all that this CPU has and `SOFTDOT_MAX_ISA` allows, without the
+/// scalar kernel unless there is no other.
+fn isas(asked: Option<Isa>) -> Result<Vec<Isa>> {
+    if let Some(isa) = asked {
+        ensure!(isa.is_available(), Error::IsaUnavailable { isa });
+        return Ok(vec![isa]);
+    }
+    let widest = Isa::detect()?.isa;
+    let mut isas: Vec<Isa> = Isa::available().filter(|&isa| isa <= widest).collect();
+    isas.retain(|&isa| isa != Isa::Scalar || widest == Isa::Scalar);
+    Ok(isas)
+}
+
+/// The scalar kernel, too, where it is `wanted`: not beside one asked for by name.
+fn with_scalar(isas: &[Isa], wanted: bool) -> Vec<Isa> {
+    let scalar = (wanted && !isas.contains(&Isa::Scalar)).then_some(Isa::Scalar);
+    scalar.into_iter().chain(isas.iter().copied()).collect()
+}
+
+/// One thread, and as many as were asked for or the machine has.
+fn pools(asked: Option<usize>) -> Result<Vec<ThreadPool>> {
+    let pool = |count| {
+        let built = ThreadPoolBuilder::new().num_threads(count).build();
+        built.context("--threads: the threads could not be started")
+    };
+    let all = pool(asked.unwrap_or(0))?;
+    match all.current_num_threads() {
+        1 => Ok(vec![all]),
+        _ => Ok(vec![pool(1)?, all]),
+    }
+}
+
+fn threads(pool: &ThreadPool) -> String {
+    let count = pool.current_num_threads();
+    format!("{count} thread{}", if count == 1 { "" } else { "s" })
+}
+
+/// The workloads' part of a run.
+struct Run<'a> {
+    pools: &'a [ThreadPool],
+    effort: Effort,
+    roofs: &'a [Roofs],
+    measurements: Vec<Measurement>,
+}
+
+impl Run<'_> {
+    fn measure(&mut self, workload: &Workload, isas: &[Isa]) -> Result<()> {
+        let mut trial = workload.task.prepare()?;
+        for &isa in isas {
+            for pool in self.pools {
+                let (trial, effort) = (&mut *trial, self.effort);
+                // A call too small to share would only repeat the measurement of one thread.
+                if pool.install(|| trial.threads(isa))? < pool.current_num_threads() {
+                    continue;
+                }
+                let checked = pool.install(|| measure(trial, isa, effort));
+                let (max_error, timing) = checked
+                    .with_context(|| format!("{} on {isa}, {}", workload.name, threads(pool)))?;
+                self.measurements.push(self.evaluate(workload, isa, pool, max_error, timing));
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(
+        &self,
+        workload: &Workload,
+        isa: Isa,
+        pool: &ThreadPool,
+        max_error: f64,
+        timing: Timing,
+    ) -> Measurement {
+        let (work, threads) = (workload.task.work(), pool.current_num_threads());
+        let roofs = self.roofs.iter().find(|roofs| (roofs.isa, roofs.threads) == (isa, threads));
+        let roofs = roofs.expect("measured for every instruction set and pool").clone();
+        let caches = Caches::detect();
+        let level = Level::holding(work.touched_bytes, threads, &caches);
+        Measurement { workload: workload.name.clone(), work, timing, max_error, level, roofs }
+    }
+}
+
+/// The largest error, and if it is small enough the time.
+fn measure(trial: &mut dyn Trial, isa: Isa, effort: Effort) -> Result<(f64, Timing)> {
+    trial.spoil();
+    trial.call(isa)?;
+    let max_error = trial.largest_error();
+    ensure!(
+        max_error <= TOLERANCE,
+        "expected a relative error of at most {TOLERANCE:.0e}, found {max_error:.1e}"
+    );
+    let once = time_once(trial, isa)?;
+    Ok((max_error, Timing::measure(effort, once, || trial.call(isa))?))
+}
+
+fn time_once(trial: &mut dyn Trial, isa: Isa) -> Result<Duration> {
+    let start = Instant::now();
+    trial.call(isa)?;
+    Ok(start.elapsed())
+}
+
+/// A line on stderr, if that is a terminal. It is drawn between measurements only: a thread that
+/// drew it would take its time from them.
+struct Progress(ProgressBar);
+
+impl Progress {
+    fn start(steps: u64) -> Self {
+        let style = ProgressStyle::with_template("{pos}/{len} {wide_msg}");
+        let style = style.expect("a template that this version of indicatif knows");
+        Self(ProgressBar::new(steps).with_style(style))
+    }
+
+    fn say(&self, message: String) {
+        self.0.inc(1);
+        self.0.set_message(message);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,79 @@
+//! softdot on the command line: attention weights on a real sentence, what the machine offers,
+//! weights of your own tensors, and how fast all this is.
+#![forbid(unsafe_code)]
+
+mod args;
+mod bench;
+mod demo;
+mod heatmap;
+mod info;
+mod input;
+mod matrix;
+mod output;
+mod plot;
+mod ramp;
+mod sample;
+mod spinner;
+mod weights;
+
+use anyhow::{Context, Result};
+use args::{Arguments, Command};
+use clap::Parser;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let command = Arguments::parse().into_command();
+    match run(&command).and_then(|report| print(&report)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where stderr is closed too, the exit code still tells.
+            let _ = writeln!(io::stderr(), "error: {}", one_line(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command and returns what goes to stdout.
+fn run(command: &Command) -> Result<String> {
+    match command {
+        Command::Bench(arguments) => bench::run(arguments),
+        Command::Demo(arguments) => {
+            start_threads(None)?;
+            demo::run(arguments)
+        }
+        Command::Info(arguments) => {
+            start_threads(None)?;
+            info::run(arguments)
+        }
+        Command::Weights(arguments) => {
+            if arguments.threads != Some(1) {
+                start_threads(arguments.threads)?;
+            }
+            weights::run(arguments).map(|()| String::new())
+        }
+    }
+}
+
+/// Starts rayon's pool here, where a machine that refuses threads gives an error: started by the
+/// first parallel call it would give a panic.
+fn start_threads(count: Option<usize>) -> Result<()> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(count.unwrap_or(0))
+        .build_global()
+        .context("--threads: the threads could not be started")
+}
+
+/// Writes to stdout; a reader that leaves early (`| head`) is no error.
+fn print(report: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(report.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("stdout"),
+    }
+}
+
+/// File names and messages of other crates may hold line breaks; an error is one line.
+fn one_line(message: &str) -> String {
+    message.replace(|character: char| character.is_control(), " ")
+}
