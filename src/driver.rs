@@ -43,8 +43,8 @@ pub(crate) fn run(call: Call<'_>, workspace: &mut [f32]) {
                 (all_strips.slice(strips), scratch.slice(start..start + memory.scratch()))
             };
             let (query, rest) = scratch.split_at_mut(memory.query);
-            let (maxima, panels) = rest.split_at_mut(memory.maxima);
-            let scratch = Scratch { query, maxima, panels };
+            let (maxima, last_panel) = rest.split_at_mut(memory.maxima);
+            let scratch = Scratch { query, maxima, last_panel };
             let packed = (plan.key_access == KeyAccess::Packed)
                 .then(|| &packed[head * memory.packed..][..memory.packed]);
             let head = first_head + head;

@@ -21,6 +21,14 @@ pub(crate) struct TileShape {
     pub(crate) panels: usize,
 }
 
+/// Work on lines of 16 elements, each `REGISTERS` registers; run by [`Lanes::call`].
+pub(crate) trait LineKernel {
+    type Output;
+
+    /// The whole of this has to be `#[inline(always)]`, down to the last helper.
+    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) -> Self::Output;
+}
+
 /// pulp's [`Simd`] and what it lacks.
 pub(crate) trait Lanes: Simd {
     /// The tile that fills the register file: accumulators for rows × panels, a register for each
@@ -54,6 +62,10 @@ pub(crate) trait Lanes: Simd {
     #[inline(always)]
     fn prefetch(self, _elements: &[f32]) {}
 
+    /// Runs a kernel as a function of its own, not as a part of the caller: its loops then have the
+    /// registers to themselves.
+    fn call<K: LineKernel>(self, kernel: K) -> K::Output;
+
     /// Orders streamed writes before whatever publishes them to other threads.
     fn fence(self) {}
 }
@@ -72,7 +84,7 @@ fn gather_transposed<S: Lanes>(simd: S, rows: &[f32], row_stride: usize) -> [S::
 }
 
 macro_rules! portable_lanes {
-    ($simd:ty, $tile:expr) => {
+    ($simd:ty, $registers:literal, $tile:expr) => {
         impl Lanes for $simd {
             const TILE: TileShape = $tile;
 
@@ -80,18 +92,23 @@ macro_rules! portable_lanes {
             fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS] {
                 gather_transposed(self, rows, row_stride)
             }
+
+            #[inline(never)]
+            fn call<K: LineKernel>(self, kernel: K) -> K::Output {
+                kernel.run::<Self, $registers>(self)
+            }
         }
     };
 }
 
-portable_lanes!(pulp::Scalar, TileShape { rows: 2, panels: 1 });
-portable_lanes!(pulp::Scalar128b, TileShape { rows: 6, panels: 1 });
-portable_lanes!(pulp::Scalar256b, TileShape { rows: 6, panels: 1 });
-portable_lanes!(pulp::Scalar512b, TileShape { rows: 8, panels: 2 });
+portable_lanes!(pulp::Scalar, 16, TileShape { rows: 2, panels: 1 });
+portable_lanes!(pulp::Scalar128b, 4, TileShape { rows: 6, panels: 1 });
+portable_lanes!(pulp::Scalar256b, 2, TileShape { rows: 6, panels: 1 });
+portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2 });
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{BLOCK_DIMS, Lanes, TileShape};
+    use super::{BLOCK_DIMS, Lanes, LineKernel, TileShape};
     use crate::workspace::LINE;
     use core::arch::{asm, x86_64::*};
     use pulp::x86::{V3, V4};
@@ -221,6 +238,19 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn call<K: LineKernel>(self, kernel: K) -> K::Output {
+            #[inline(never)]
+            #[target_feature(
+                enable = "avx,avx2,bmi1,bmi2,fma,fxsr,lzcnt,popcnt,sse,sse2,sse3,sse4.1,sse4.2,ssse3"
+            )]
+            fn outlined<K: LineKernel>(simd: V3, kernel: K) -> K::Output {
+                kernel.run::<V3, 2>(simd)
+            }
+            // SAFETY: `self` proves these features.
+            unsafe { outlined(self, kernel) }
+        }
+
+        #[inline(always)]
         fn prefetch(self, elements: &[f32]) {
             for line in elements.chunks(LINE) {
                 // SAFETY: a prefetch reads nothing and cannot fault.
@@ -264,6 +294,19 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn call<K: LineKernel>(self, kernel: K) -> K::Output {
+            #[inline(never)]
+            #[target_feature(
+                enable = "avx,avx2,bmi1,bmi2,fma,fxsr,lzcnt,popcnt,sse,sse2,sse3,sse4.1,sse4.2,ssse3,avx512f,avx512bw,avx512cd,avx512dq,avx512vl"
+            )]
+            fn outlined<K: LineKernel>(simd: V4, kernel: K) -> K::Output {
+                kernel.run::<V4, 1>(simd)
+            }
+            // SAFETY: `self` proves these features.
+            unsafe { outlined(self, kernel) }
+        }
+
+        #[inline(always)]
         fn prefetch(self, elements: &[f32]) {
             for line in elements.chunks(LINE) {
                 // SAFETY: a prefetch reads nothing and cannot fault.
@@ -281,12 +324,23 @@ mod x86 {
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64 {
-    use super::{BLOCK_DIMS, Lanes, TileShape};
+    use super::{BLOCK_DIMS, Lanes, LineKernel, TileShape};
     use core::arch::aarch64::*;
     use pulp::aarch64::Neon;
 
     impl Lanes for Neon {
         const TILE: TileShape = TileShape { rows: 6, panels: 1 };
+
+        #[inline(always)]
+        fn call<K: LineKernel>(self, kernel: K) -> K::Output {
+            #[inline(never)]
+            #[target_feature(enable = "neon")]
+            fn outlined<K: LineKernel>(simd: Neon, kernel: K) -> K::Output {
+                kernel.run::<Neon, 4>(simd)
+            }
+            // SAFETY: `self` proves NEON.
+            unsafe { outlined(self, kernel) }
+        }
 
         #[inline(always)]
         fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS] {

@@ -14,9 +14,6 @@ use core::{fmt, ops::Range};
 /// Padding a head's keys to whole panels adds less than this.
 pub(crate) const MARGIN: usize = PANEL;
 
-/// Panels that a tile takes at most.
-const MOST_PANELS: usize = 2;
-
 /// Query rows of a block at most: enough for a panel of keys to pay for its way into L1.
 pub(crate) const MOST_BLOCK_ROWS: usize = 48;
 
@@ -45,6 +42,8 @@ pub struct Plan {
     pub(crate) head_dim: usize,
     /// Query rows that a task computes: a block.
     pub(crate) block_rows: usize,
+    /// Keys that all rows of a block meet before the next ones: a whole number of panels.
+    pub(crate) pass_keys: usize,
     /// Heads whose packed keys are in memory at a time.
     pub(crate) heads_in_flight: usize,
     /// Blocks that a task computes one after another.
@@ -107,6 +106,7 @@ impl Plan {
             keys,
             head_dim,
             block_rows: 1,
+            pass_keys: SEGMENT,
             heads_in_flight: 1,
             blocks_per_task: 1,
             splits: 1,
@@ -144,6 +144,9 @@ impl Plan {
         };
         let even = self.heads.saturating_mul(self.rows) / self.wanted_tasks();
         let whole_tiles = |rows: usize| (rows / tile.rows * tile.rows).max(tile.rows);
+        let pass_bytes = PANEL.saturating_mul(self.head_dim).saturating_mul(size_of::<f32>());
+        let pass_panels = (caches.l2 / 8).checked_div(pass_bytes).unwrap_or(usize::MAX);
+        self.pass_keys = pass_panels.clamp(1, SEGMENT / PANEL) * PANEL;
         self.block_rows = whole_tiles(wanted.min(MOST_BLOCK_ROWS).min(even)).min(self.rows.max(1));
         if self.blocks_per_head() > 1 && in_strips(caches.l2) >= self.block_rows {
             self.strips_per_thread = 2;
@@ -263,9 +266,9 @@ impl Plan {
             strip_count: strips,
             query: lines(self.block_rows.saturating_mul(self.query_row_elements())),
             maxima: self.block_rows * LINE,
-            panels: match self.key_access {
+            last_panel: match self.key_access {
                 KeyAccess::Packed | KeyAccess::Caller => 0,
-                KeyAccess::Rows => MOST_PANELS.saturating_mul(PANEL * self.head_dim),
+                KeyAccess::Rows => PANEL * self.head_dim,
             },
             threads: self.threads,
         }
@@ -294,8 +297,8 @@ pub(crate) struct Memory {
     pub(crate) query: usize,
     /// The running maxima of one block's rows, a line each.
     pub(crate) maxima: usize,
-    /// Panels for the last keys of a head, where keys are not packed.
-    pub(crate) panels: usize,
+    /// The last panel of a head, where keys are not packed.
+    pub(crate) last_panel: usize,
     threads: usize,
 }
 
@@ -310,7 +313,7 @@ impl Memory {
 
     /// What each thread has for itself.
     pub(crate) fn scratch(&self) -> usize {
-        self.query.saturating_add(self.maxima).saturating_add(self.panels)
+        self.query.saturating_add(self.maxima).saturating_add(self.last_panel)
     }
 
     pub(crate) fn total(&self) -> usize {

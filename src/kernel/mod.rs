@@ -27,7 +27,7 @@ mod tile;
 
 use crate::attention::Stage;
 use crate::isa::Kernel;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, LineKernel};
 use crate::plan::Plan;
 use crate::problem::{Inputs, KeyHead, Output};
 use crate::workspace::LINE;
@@ -35,7 +35,7 @@ use core::{mem, ops::Range};
 use output::{BlockRows, Writer};
 use pack::{PANEL, QUERY_RUN};
 use strip::Strip;
-use tile::KeySource;
+use tile::{KeySource, TilePass};
 
 /// What every task of a call shares.
 #[derive(Clone, Copy, Debug)]
@@ -95,8 +95,8 @@ pub(crate) struct Scratch<'a> {
     pub(crate) query: &'a mut [f32],
     /// The running maxima of its rows, a line each.
     pub(crate) maxima: &'a mut [f32],
-    /// The last keys of a head whose keys are not packed otherwise.
-    pub(crate) panels: &'a mut [f32],
+    /// The last panel of a head whose keys are not packed otherwise.
+    pub(crate) last_panel: &'a mut [f32],
 }
 
 impl Kernel for RowBlocks<'_> {
@@ -105,7 +105,7 @@ impl Kernel for RowBlocks<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
         let RowBlocks { call, head, blocks, segments, packed, strips, scratch } = self;
-        let Scratch { query, maxima, panels } = scratch;
+        let Scratch { query, maxima, last_panel } = scratch;
         let plan = call.plan;
         let (mut current, spare) = strips.split_at_mut(plan.strip_elements(segments.len()));
         let mut writer = Writer::idle(call, segments.clone(), spare);
@@ -120,11 +120,17 @@ impl Kernel for RowBlocks<'_> {
                     }
                     (None, KeyHead::View(head)) => KeySource::Rows(head, 0),
                 };
-                let mut scorer = Scorer { call, rows: rows.len(), query, maxima, panels };
+                let mut scorer = Scorer { call, rows: rows.len(), query, maxima, last_panel };
                 scorer.score(simd, segment, keys, &mut strip, &mut writer);
                 match plan.stage {
                     Stage::Scores => strip.statistics(segment).1.fill(1.0),
-                    Stage::Weights => scorer.exponentiate(simd, segment, &mut strip),
+                    Stage::Weights => simd.call(Exponentials {
+                        strip: &mut strip,
+                        segment,
+                        rows: rows.len(),
+                        keys: plan.segment_keys(segment).len(),
+                        maxima,
+                    }),
                 }
             }
             if plan.shares_strips() {
@@ -208,30 +214,6 @@ fn merge<S: Lanes>(simd: S, plan: &Plan, rows: usize, strip: &mut Strip<'_>) {
     }
 }
 
-/// The keys from `first_key` on. Of keys that are not packed, whole panels stay as they are; the
-/// last ones are packed into `panels`.
-#[inline(always)]
-fn keys_from<'a, S: Lanes>(
-    simd: S,
-    keys: KeySource<'a>,
-    first_key: usize,
-    valid: usize,
-    head_dim: usize,
-    panels: &'a mut [f32],
-) -> KeySource<'a> {
-    match keys {
-        KeySource::Packed(packed) => KeySource::Packed(&packed[first_key * head_dim..]),
-        KeySource::Rows(head, _) if valid.is_multiple_of(PANEL) => KeySource::Rows(head, first_key),
-        KeySource::Rows(head, _) => {
-            let panels = &mut panels[..valid.next_multiple_of(PANEL) * head_dim];
-            for (i, panel) in panels.chunks_exact_mut((PANEL * head_dim).max(1)).enumerate() {
-                pack::pack_panel(simd, &head, first_key + i * PANEL, panel);
-            }
-            KeySource::Packed(panels)
-        }
-    }
-}
-
 /// Fills a strip, a segment at a time.
 struct Scorer<'a> {
     call: Call<'a>,
@@ -240,13 +222,12 @@ struct Scorer<'a> {
     query: &'a [f32],
     /// The running maxima of the rows, a line each.
     maxima: &'a mut [f32],
-    /// Room for a few panels.
-    panels: &'a mut [f32],
+    last_panel: &'a mut [f32],
 }
 
 impl Scorer<'_> {
     /// The scores of one segment, and the running maxima of its rows; `writer` goes on with the
-    /// block before.
+    /// block before. A pass of keys stays in L2 while the tiles of the block pass over it.
     #[inline(always)]
     fn score<S: Lanes>(
         &mut self,
@@ -261,40 +242,69 @@ impl Scorer<'_> {
         self.maxima.fill(f32::NEG_INFINITY);
         let pitch = strip.pitch();
         let scores = strip.scores(segment);
-        let mut first_key = segment_keys.start;
-        while first_key < segment_keys.end {
-            let left = segment_keys.end - first_key;
-            let most = tile::panels_at_a_time::<S>(rows, keys);
-            let panels = if left >= most * PANEL { most } else { S::TILE.panels.min(most) };
-            let panels = panels.min(left.div_ceil(PANEL));
-            let valid = left.min(panels * PANEL);
-            let panel_scores = tile::PanelScores {
-                query: self.query,
-                head_dim: plan.head_dim,
-                rows,
-                keys: keys_from(simd, keys, first_key, valid, plan.head_dim, self.panels),
-                panels,
-                valid,
-                scores: &mut scores[first_key - segment_keys.start..],
-                pitch,
-                maxima: self.maxima,
-            };
-            panel_scores.compute(simd, writer);
-            first_key += panels * PANEL;
+        for first_key in segment_keys.clone().step_by(plan.pass_keys) {
+            for first_row in (0..rows).step_by(S::TILE.rows) {
+                let pass = TilePass {
+                    query: &self.query[first_row * plan.query_row_elements()..],
+                    rows: rows - first_row,
+                    head_dim: plan.head_dim,
+                    keys: keys.from(first_key, plan.head_dim),
+                    valid: plan.pass_keys.min(segment_keys.end - first_key),
+                    scores: &mut scores[first_row * pitch + first_key - segment_keys.start..],
+                    pitch,
+                    maxima: &mut self.maxima[first_row * LINE..],
+                    last_panel: self.last_panel,
+                    writer,
+                };
+                pass.compute(simd);
+            }
         }
     }
+}
 
-    /// Replaces scores by exponentials; notes the maximum and the sum of each row.
+/// Replaces the scores of a segment by exponentials; notes the maximum and the sum of each row.
+struct Exponentials<'a, 's> {
+    strip: &'a mut Strip<'s>,
+    segment: usize,
+    rows: usize,
+    keys: usize,
+    /// The running maxima of the rows, a line each.
+    maxima: &'a [f32],
+}
+
+/// Rows whose exponentials are computed side by side.
+const ROWS_AT_ONCE: usize = 2;
+
+impl LineKernel for Exponentials<'_, '_> {
+    type Output = ();
+
     #[inline(always)]
-    fn exponentiate<S: Lanes>(&self, simd: S, segment: usize, strip: &mut Strip<'_>) {
-        let keys = self.call.plan.segment_keys(segment).len();
-        for row in 0..self.rows {
-            let (running, _) = S::as_simd_f32s(&self.maxima[row * LINE..]);
-            let max = simd.reduce_max_f32s(running[0]);
-            let sum = softmax::exponentiate(simd, strip.padded_row(segment, row, keys), max);
-            let (maxima, sums) = strip.statistics(segment);
-            maxima[row] = max;
-            sums[row] = sum;
+    fn run<S: Lanes, const REGISTERS: usize>(mut self, simd: S) {
+        let mut row = 0;
+        while row + ROWS_AT_ONCE <= self.rows {
+            self.compute_rows::<S, ROWS_AT_ONCE, REGISTERS>(simd, row);
+            row += ROWS_AT_ONCE;
         }
+        for row in row..self.rows {
+            self.compute_rows::<S, 1, REGISTERS>(simd, row);
+        }
+    }
+}
+
+impl Exponentials<'_, '_> {
+    #[inline(always)]
+    fn compute_rows<S: Lanes, const ROWS: usize, const REGISTERS: usize>(
+        &mut self,
+        simd: S,
+        first_row: usize,
+    ) {
+        let running = &self.maxima.as_chunks::<LINE>().0[first_row..];
+        let maxima: [f32; ROWS] =
+            core::array::from_fn(|row| simd.reduce_max_f32s(S::as_simd_f32s(&running[row]).0[0]));
+        let rows = self.strip.padded_rows(self.segment, first_row, self.keys);
+        let sums = softmax::exponentiate::<S, ROWS, REGISTERS>(simd, rows, maxima);
+        let (all_maxima, all_sums) = self.strip.statistics(self.segment);
+        all_maxima[first_row..][..ROWS].copy_from_slice(&maxima);
+        all_sums[first_row..][..ROWS].copy_from_slice(&sums);
     }
 }

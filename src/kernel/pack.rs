@@ -67,6 +67,10 @@ pub(crate) fn pack_panel<S: Lanes>(
         panel.fill(0.0);
     }
     if head_dim > 0 && head.dim_stride == 1 {
+        // The hardware does not foresee the next panel: this one is read across its rows.
+        for key in first_key + PANEL..head.rows.min(first_key + 2 * PANEL) {
+            simd.prefetch(&head.data[key * head.row_stride..][..head_dim]);
+        }
         let full = keys / S::F32_LANES * S::F32_LANES;
         for key in (0..full).step_by(S::F32_LANES) {
             pack_register(simd, head, first_key + key, &mut panel[key..]);

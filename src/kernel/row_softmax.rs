@@ -8,7 +8,7 @@ use super::softmax::{
 };
 use super::strip::Strip;
 use crate::isa::Kernel;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, LineKernel};
 
 /// Elements of statistics that each segment needs.
 pub(crate) const SEGMENT_STATISTICS: usize = Strip::STATISTICS_OF_ONE_ROW;
@@ -30,6 +30,15 @@ impl Kernel for RowSoftmax<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
+        simd.call(self);
+    }
+}
+
+impl LineKernel for RowSoftmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
         let RowSoftmax { row, factor, output, statistics } = self;
         let mut strip = Strip::of_statistics(statistics);
         for (segment, output) in output.chunks_mut(SEGMENT).enumerate() {
@@ -48,15 +57,15 @@ impl Kernel for RowSoftmax<'_> {
                 }
             }
             let max = simd.reduce_max_f32s(max);
-            let shift = shift_of(simd, max);
-            let mut sums = [simd.splat_f32s(0.0); VIRTUAL_LANES];
-            add_exponentials(simd, body, shift, &mut sums);
-            add_exponentials(simd, &mut tail, shift, &mut sums);
+            let shift = [shift_of(simd, max)];
+            let mut sums = [[simd.splat_f32s(0.0); REGISTERS]];
+            add_exponentials(simd, [body], shift, &mut sums);
+            add_exponentials(simd, [&mut tail], shift, &mut sums);
             rest.copy_from_slice(&tail[..rest.len()]);
 
             let (maxima, segment_sums) = strip.statistics(segment);
             maxima.fill(max);
-            segment_sums.fill(tree_sum::<S>(&sums));
+            segment_sums.fill(tree_sum::<S>(&sums[0]));
         }
         merge_segments(simd, output.len().div_ceil(SEGMENT), 0, &mut strip);
         for (segment, output) in output.chunks_mut(SEGMENT).enumerate() {

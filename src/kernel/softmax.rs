@@ -29,13 +29,18 @@ pub(crate) const SEGMENT: usize = 1024;
 /// Virtual lanes of a segment's sum.
 pub(crate) const VIRTUAL_LANES: usize = 16;
 
-/// Replaces the scores of one row in one segment by `exp2(t − max)` and returns their sum.
-/// `scores` is a multiple of [`VIRTUAL_LANES`] long.
+/// Replaces the scores of some rows in one segment by `exp2(t − max)` and returns the sum of each.
+/// Rows are the same multiple of [`VIRTUAL_LANES`] long. Several at a time hide what one would wait
+/// for, the tree of its sum above all.
 #[inline(always)]
-pub(crate) fn exponentiate<S: Lanes>(simd: S, scores: &mut [f32], max: f32) -> f32 {
-    let mut sums = [simd.splat_f32s(0.0); VIRTUAL_LANES];
-    add_exponentials(simd, scores, shift_of(simd, max), &mut sums);
-    tree_sum::<S>(&sums)
+pub(crate) fn exponentiate<S: Lanes, const ROWS: usize, const REGISTERS: usize>(
+    simd: S,
+    rows: [&mut [f32]; ROWS],
+    maxima: [f32; ROWS],
+) -> [f32; ROWS] {
+    let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
+    add_exponentials(simd, rows, maxima.map(|max| shift_of(simd, max)), &mut sums);
+    sums.map(|sums| tree_sum::<S>(&sums))
 }
 
 /// What a segment's scores are reduced by. A segment of nothing but −∞ counts as zeros; the
@@ -45,27 +50,31 @@ pub(crate) fn shift_of<S: Lanes>(simd: S, max: f32) -> S::f32s {
     simd.splat_f32s(if max == f32::NEG_INFINITY { 0.0 } else { max })
 }
 
-/// Replaces scores by exponentials and adds them to the virtual lanes, of which as many registers
-/// of `sums` are in use as it takes.
+/// Replaces scores by exponentials and adds them to the virtual lanes of their rows.
 #[inline(always)]
-pub(crate) fn add_exponentials<S: Lanes>(
+pub(crate) fn add_exponentials<S: Lanes, const ROWS: usize, const REGISTERS: usize>(
     simd: S,
-    scores: &mut [f32],
-    shift: S::f32s,
-    sums: &mut [S::f32s; VIRTUAL_LANES],
+    rows: [&mut [f32]; ROWS],
+    shifts: [S::f32s; ROWS],
+    sums: &mut [[S::f32s; REGISTERS]; ROWS],
 ) {
-    let (scores, _) = S::as_mut_simd_f32s(scores);
-    for scores in scores.chunks_exact_mut(const { VIRTUAL_LANES / S::F32_LANES }) {
-        for (score, sum) in scores.iter_mut().zip(&mut *sums) {
-            *score = exp2(simd, simd.sub_f32s(*score, shift));
-            *sum = simd.add_f32s(*sum, *score);
+    let length = rows[0].len();
+    let mut rows = rows.map(|row| {
+        S::as_mut_simd_f32s(&mut row[..length]).0.as_chunks_mut::<REGISTERS>().0.iter_mut()
+    });
+    for _ in 0..length / VIRTUAL_LANES {
+        for ((row, &shift), sums) in rows.iter_mut().zip(&shifts).zip(&mut *sums) {
+            for (score, sum) in row.next().into_iter().flatten().zip(sums) {
+                *score = exp2(simd, simd.sub_f32s(*score, shift));
+                *sum = simd.add_f32s(*sum, *score);
+            }
         }
     }
 }
 
 /// Adds the 16 virtual lanes: i and i + 8, then i and i + 4, i + 2, i + 1.
 #[inline(always)]
-pub(crate) fn tree_sum<S: Lanes>(sums: &[S::f32s; VIRTUAL_LANES]) -> f32 {
+pub(crate) fn tree_sum<S: Lanes>(sums: &[S::f32s]) -> f32 {
     let lanes: &[f32] = pulp::bytemuck::cast_slice(sums);
     // Steps of fixed size stay in registers; a loop over the halves goes through memory.
     let lanes: [f32; 8] = from_fn(|i| lanes[i] + lanes[i + 8]);

@@ -57,17 +57,24 @@ impl<'a> Strip<'a> {
         self.pitch
     }
 
-    /// The first `keys` scores of a row in a segment.
+    /// Index of a row's first score of a segment in the data.
     #[inline(always)]
-    pub(crate) fn row(&mut self, segment: usize, row: usize, keys: usize) -> &mut [f32] {
-        let pitch = self.pitch;
-        &mut self.scores(segment)[row * pitch..][..keys]
+    pub(crate) fn row_start(&self, segment: usize, row: usize) -> usize {
+        self.segment_range(segment).start + row * self.pitch
     }
 
-    /// As [`Strip::row`], up to a whole number of virtual lanes.
+    /// The first `keys` scores of some rows in a segment, up to a whole number of virtual lanes.
     #[inline(always)]
-    pub(crate) fn padded_row(&mut self, segment: usize, row: usize, keys: usize) -> &mut [f32] {
-        self.row(segment, row, keys.next_multiple_of(VIRTUAL_LANES))
+    pub(crate) fn padded_rows<const ROWS: usize>(
+        &mut self,
+        segment: usize,
+        first_row: usize,
+        keys: usize,
+    ) -> [&mut [f32]; ROWS] {
+        let (pitch, keys) = (self.pitch, keys.next_multiple_of(VIRTUAL_LANES));
+        let scores = &mut self.scores(segment)[first_row * pitch..];
+        let mut rows = scores.chunks_exact_mut(pitch);
+        core::array::from_fn(|_| &mut rows.next().unwrap_or_default()[..keys])
     }
 
     /// The maxima and the sums of a segment's rows, padded to whole lines.

@@ -20,8 +20,8 @@
 //! stream); a pointer per query row (the loop runs out of integer registers).
 
 use super::output::Writer;
-use super::pack::{HeadRows, PANEL, QUERY_RUN};
-use crate::lanes::{BLOCK_DIMS, Lanes};
+use super::pack::{HeadRows, PANEL, QUERY_RUN, pack_panel};
+use crate::lanes::{BLOCK_DIMS, Lanes, LineKernel};
 use crate::workspace::LINE;
 
 /// Where a tile's keys come from.
@@ -31,6 +31,17 @@ pub(crate) enum KeySource<'a> {
     Packed(&'a [f32]),
     /// The rows of a head from this key on; dimensions are next to each other.
     Rows(HeadRows<'a>, usize),
+}
+
+impl<'a> KeySource<'a> {
+    /// The same keys from `key` on, the first one of a panel.
+    #[inline(always)]
+    pub(crate) fn from(self, key: usize, head_dim: usize) -> Self {
+        match self {
+            KeySource::Packed(packed) => KeySource::Packed(&packed[key * head_dim..]),
+            KeySource::Rows(head, first_key) => KeySource::Rows(head, first_key + key),
+        }
+    }
 }
 
 /// Accumulators: rows × panels × registers of a panel.
@@ -129,148 +140,174 @@ fn multiply_add<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTER
     }
 }
 
-/// Some panels of keys and the rows that meet them.
+/// A tile's rows and the keys that they meet in one pass.
 #[derive(Debug)]
-pub(crate) struct PanelScores<'a> {
-    /// The packed rows, tile by tile.
+pub(crate) struct TilePass<'a, 'w> {
+    /// The packed rows, at most [`TileShape::rows`](crate::lanes::TileShape::rows).
     pub(crate) query: &'a [f32],
-    pub(crate) head_dim: usize,
     pub(crate) rows: usize,
+    pub(crate) head_dim: usize,
+    /// The keys from the first one of the pass on, and how many there are.
     pub(crate) keys: KeySource<'a>,
-    /// Panels, and keys of theirs that exist.
-    pub(crate) panels: usize,
     pub(crate) valid: usize,
-    /// The scores of the segment, from the first of these keys on; rows are `pitch` elements apart.
+    /// The scores of the rows from that key on; rows are `pitch` elements apart.
     pub(crate) scores: &'a mut [f32],
     pub(crate) pitch: usize,
     /// The running maxima of the rows, a line each, as many lanes of it in use as registers have.
     pub(crate) maxima: &'a mut [f32],
+    /// Room for the last panel, where keys are not packed.
+    pub(crate) last_panel: &'a mut [f32],
+    /// Takes a turn after each step.
+    pub(crate) writer: &'a mut Writer<'w>,
 }
 
-/// Panels that are computed at a time for so many rows: few rows leave registers for more keys,
-/// and need them to hide the latency of the FMA.
-#[inline(always)]
-pub(crate) fn panels_at_a_time<S: Lanes>(rows: usize, keys: KeySource<'_>) -> usize {
-    match keys {
-        KeySource::Packed(_) if rows == 1 && S::F32_LANES > 1 => 4,
-        KeySource::Rows(..) if rows == 1 && S::F32_LANES > 1 => 2,
-        // Enough chains; and the compiler would no longer unroll two panels.
-        KeySource::Rows(..) if rows >= 4 => 1,
-        _ => S::TILE.panels,
-    }
-}
-
-impl PanelScores<'_> {
-    /// Computes the scores, and keeps the maxima. Keys that do not exist get −∞. After each tile
-    /// the writer takes a turn.
+impl TilePass<'_, '_> {
+    /// Computes the scores, and keeps the maxima. The last panel is padded with −∞. Each number of
+    /// rows is a function of its own.
     #[inline(always)]
-    pub(crate) fn compute<S: Lanes>(mut self, simd: S, writer: &mut Writer<'_>) {
-        match S::F32_LANES {
-            1 => self.compute_panels::<S, 16>(simd, writer),
-            4 => self.compute_panels::<S, 4>(simd, writer),
-            8 => self.compute_panels::<S, 2>(simd, writer),
-            16 => self.compute_panels::<S, 1>(simd, writer),
-            _ => const { assert!(PANEL.is_multiple_of(S::F32_LANES)) },
-        }
-        if self.valid < self.panels * PANEL {
-            self.exclude_missing_keys(simd);
-        }
-    }
-
-    /// The number of panels becomes a constant.
-    #[inline(always)]
-    fn compute_panels<S: Lanes, const REGISTERS: usize>(
-        &mut self,
-        simd: S,
-        writer: &mut Writer<'_>,
-    ) {
-        match self.panels {
-            4 => self.compute_tile::<S, 1, 4, REGISTERS>(simd, 0),
-            2 if S::TILE.panels == 2 => self.compute_rows::<S, 2, REGISTERS>(simd, writer),
-            2 => self.compute_tile::<S, 1, 2, REGISTERS>(simd, 0),
-            _ => self.compute_rows::<S, 1, REGISTERS>(simd, writer),
-        }
-    }
-
-    /// Whole tiles of rows, then what is left as one tile of fewer rows.
-    #[inline(always)]
-    fn compute_rows<S: Lanes, const PANELS: usize, const REGISTERS: usize>(
-        &mut self,
-        simd: S,
-        writer: &mut Writer<'_>,
-    ) {
-        let whole = self.rows / S::TILE.rows * S::TILE.rows;
-        for row in (0..whole).step_by(S::TILE.rows) {
-            match S::TILE.rows {
-                2 => self.compute_tile::<S, 2, PANELS, REGISTERS>(simd, row),
-                6 => self.compute_tile::<S, 6, PANELS, REGISTERS>(simd, row),
-                8 => self.compute_tile::<S, 8, PANELS, REGISTERS>(simd, row),
-                _ => const { assert!(matches!(S::TILE.rows, 2 | 6 | 8)) },
-            }
-            writer.write_tile(simd, S::TILE.rows * PANELS * PANEL);
-        }
-        match (self.rows - whole).min(S::TILE.rows - 1) {
+    pub(crate) fn compute<S: Lanes>(self, simd: S) {
+        const { assert!(S::TILE.rows <= 8) };
+        match self.rows.min(S::TILE.rows) {
             0 => {}
-            1 => self.compute_tile::<S, 1, PANELS, REGISTERS>(simd, whole),
-            2 => self.compute_tile::<S, 2, PANELS, REGISTERS>(simd, whole),
-            3 => self.compute_tile::<S, 3, PANELS, REGISTERS>(simd, whole),
-            4 => self.compute_tile::<S, 4, PANELS, REGISTERS>(simd, whole),
-            5 => self.compute_tile::<S, 5, PANELS, REGISTERS>(simd, whole),
-            6 => self.compute_tile::<S, 6, PANELS, REGISTERS>(simd, whole),
-            _ => self.compute_tile::<S, 7, PANELS, REGISTERS>(simd, whole),
+            1 => simd.call(TileRows::<1>(self)),
+            2 => simd.call(TileRows::<2>(self)),
+            3 => simd.call(TileRows::<3>(self)),
+            4 => simd.call(TileRows::<4>(self)),
+            5 => simd.call(TileRows::<5>(self)),
+            6 => simd.call(TileRows::<6>(self)),
+            7 => simd.call(TileRows::<7>(self)),
+            _ => simd.call(TileRows::<8>(self)),
         }
     }
 
-    /// One tile: scores to the strip, maxima kept.
+    /// Steps of as many panels as there are registers for: few rows leave room for more keys, and
+    /// need them to hide the latency of the FMA.
     #[inline(always)]
-    fn compute_tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+    fn compute_keys<S: Lanes, const ROWS: usize, const REGISTERS: usize>(mut self, simd: S) {
+        let maxima = core::mem::take(&mut self.maxima);
+        let maxima = &mut maxima.as_chunks_mut::<LINE>().0[..ROWS];
+        let mut running: [S::f32s; ROWS] =
+            core::array::from_fn(|row| S::as_simd_f32s(&maxima[row]).0[0]);
+        let unpacked = matches!(self.keys, KeySource::Rows(..));
+        let mut key = 0;
+        if ROWS == 1 && S::F32_LANES > 1 && !unpacked {
+            key = self.steps::<S, ROWS, 4, REGISTERS>(simd, key, &mut running);
+        }
+        // From unpacked keys, four rows are chains enough; and the compiler would no longer unroll
+        // two panels.
+        let two = S::TILE.panels == 2 && !(unpacked && ROWS >= 4);
+        if two || (ROWS == 1 && S::F32_LANES > 1) {
+            key = self.steps::<S, ROWS, 2, REGISTERS>(simd, key, &mut running);
+        }
+        key = self.steps::<S, ROWS, 1, REGISTERS>(simd, key, &mut running);
+        if key < self.valid {
+            self.last_step::<S, ROWS, REGISTERS>(simd, key, &mut running);
+        }
+        for (maxima, running) in maxima.iter_mut().zip(running) {
+            S::as_mut_simd_f32s(maxima).0[0] = running;
+        }
+    }
+
+    /// Steps of `PANELS` whole panels from `first_key` on, as far as they go; the key after them.
+    #[inline(always)]
+    fn steps<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
         &mut self,
         simd: S,
-        first_row: usize,
-    ) {
-        let row_elements = self.head_dim.next_multiple_of(QUERY_RUN);
-        let query = &self.query[first_row * row_elements..][..ROWS * row_elements];
-        let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();
-        let sums: Sums<S, ROWS, PANELS, REGISTERS> = match self.keys {
-            KeySource::Packed(packed) => {
-                let (packed, _) = S::as_simd_f32s(packed).0.as_chunks::<REGISTERS>();
-                let panel = |i: usize| &packed[i * self.head_dim..][..self.head_dim];
-                tile(simd, query, core::array::from_fn(panel))
-            }
-            KeySource::Rows(head, first_key) => {
-                tile_of_rows(simd, query, &head, first_key, self.head_dim)
-            }
-        };
-
+        first_key: usize,
+        running: &mut [S::f32s; ROWS],
+    ) -> usize {
         let width = PANELS * PANEL;
-        let scores = &mut self.scores[first_row * self.pitch..];
-        let scores = &mut scores[..(ROWS - 1) * self.pitch + width];
-        for (row, sums) in sums.iter().enumerate() {
-            let scores = &mut scores[row * self.pitch..][..width];
-            S::as_mut_simd_f32s(scores).0.copy_from_slice(sums.as_flattened());
-        }
-        if self.valid == width {
-            let maxima = &mut self.maxima[first_row * LINE..][..ROWS * LINE];
-            for (max, sums) in maxima.chunks_exact_mut(LINE).zip(sums) {
-                let max = &mut S::as_mut_simd_f32s(max).0[0];
+        let mut key = first_key;
+        while self.valid - key >= width {
+            let sums: Sums<S, ROWS, PANELS, REGISTERS> =
+                key_sums(simd, self.query, self.keys, key, self.head_dim);
+            self.store::<S, ROWS, PANELS, REGISTERS>(key, &sums);
+            for (max, sums) in running.iter_mut().zip(&sums) {
                 for &scores in sums.as_flattened() {
                     *max = simd.max_f32s(scores, *max);
                 }
             }
+            self.writer.write_tile(simd, ROWS * width);
+            key += width;
+        }
+        key
+    }
+
+    /// The last panel, if some of its keys do not exist: their scores are −∞.
+    #[inline(always)]
+    fn last_step<S: Lanes, const ROWS: usize, const REGISTERS: usize>(
+        &mut self,
+        simd: S,
+        key: usize,
+        running: &mut [S::f32s; ROWS],
+    ) {
+        let sums: Sums<S, ROWS, 1, REGISTERS> = match self.keys {
+            KeySource::Packed(_) => key_sums(simd, self.query, self.keys, key, self.head_dim),
+            KeySource::Rows(head, first_key) => {
+                let panel = &mut self.last_panel[..PANEL * self.head_dim];
+                pack_panel(simd, &head, first_key + key, panel);
+                key_sums(simd, self.query, KeySource::Packed(panel), 0, self.head_dim)
+            }
+        };
+        self.store::<S, ROWS, 1, REGISTERS>(key, &sums);
+        for (scores, max) in self.scores.chunks_mut(self.pitch).zip(running) {
+            let scores = &mut scores[key..][..PANEL];
+            scores[self.valid - key..].fill(f32::NEG_INFINITY);
+            for &scores in S::as_simd_f32s(scores).0 {
+                *max = simd.max_f32s(scores, *max);
+            }
         }
     }
 
-    /// −∞ for keys that do not exist; the maxima of the others.
     #[inline(always)]
-    fn exclude_missing_keys<S: Lanes>(&mut self, simd: S) {
-        let width = self.panels * PANEL;
-        let rows = self.scores.chunks_mut(self.pitch).zip(self.maxima.chunks_exact_mut(LINE));
-        for (scores, max) in rows.take(self.rows) {
-            scores[self.valid..width].fill(f32::NEG_INFINITY);
-            let max = &mut S::as_mut_simd_f32s(max).0[0];
-            for &scores in S::as_simd_f32s(&scores[..width]).0 {
-                *max = simd.max_f32s(scores, *max);
-            }
+    fn store<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+        &mut self,
+        key: usize,
+        sums: &Sums<S, ROWS, PANELS, REGISTERS>,
+    ) {
+        let width = PANELS * PANEL;
+        let scores = &mut self.scores[key..][..(ROWS - 1) * self.pitch + width];
+        for (row, sums) in sums.iter().enumerate() {
+            let scores = &mut scores[row * self.pitch..][..width];
+            S::as_mut_simd_f32s(scores).0.copy_from_slice(sums.as_flattened());
+        }
+    }
+}
+
+/// A pass whose number of rows is a constant.
+#[derive(Debug)]
+struct TileRows<'a, 'w, const ROWS: usize>(TilePass<'a, 'w>);
+
+impl<const ROWS: usize> LineKernel for TileRows<'_, '_, ROWS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
+        const { assert!(PANEL == LINE) };
+        self.0.compute_keys::<S, ROWS, REGISTERS>(simd);
+    }
+}
+
+/// The sums of some packed rows and whole panels of keys from `key` on, which counts from the
+/// first one of the source.
+#[inline(always)]
+fn key_sums<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+    simd: S,
+    query: &[f32],
+    keys: KeySource<'_>,
+    key: usize,
+    head_dim: usize,
+) -> Sums<S, ROWS, PANELS, REGISTERS> {
+    let query = &query[..ROWS * head_dim.next_multiple_of(QUERY_RUN)];
+    let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();
+    match keys {
+        KeySource::Packed(packed) => {
+            let panels = &packed[key * head_dim..][..PANELS * PANEL * head_dim];
+            let (panels, _) = S::as_simd_f32s(panels).0.as_chunks::<REGISTERS>();
+            tile(simd, query, core::array::from_fn(|i| &panels[i * head_dim..][..head_dim]))
+        }
+        KeySource::Rows(head, first_key) => {
+            tile_of_rows(simd, query, &head, first_key + key, head_dim)
         }
     }
 }
