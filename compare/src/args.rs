@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(version, name = "softdot-compare")]
 #[command(after_help = "\
-Each contender answers the same problem: f32 queries and row-major keys in, weights out, written to
+Each contender answers the same problem: f32 queries and keys in, all weights out, written to
 memory. Every answer is checked against f64 before it is timed. Then they take turns, in an order
 that rotates from round to round, so that whatever slows the machine down slows all of them down;
 ratios are those within a round. docs/comparison.md says how each is called.
