@@ -10,7 +10,8 @@
 //! Keys lie in lanes and a query element is broadcast, so the register width changes how many
 //! chains run side by side, never the order inside one. A tile is as large as the register file
 //! allows: its independent chains hide the latency of the FMA, and each load of keys serves all its
-//! rows.
+//! rows. Few registers are left for loads, so these must not be moved up from later dimensions
+//! ([`Lanes::end_dimension`]).
 //!
 //! Where a key is used by few rows, packing it first would cost more than using it: then the tile
 //! takes keys row by row as the caller has them and transposes blocks of 4 dimensions in registers
@@ -53,6 +54,7 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
         let keys = panels.map(|panel| &panel.as_chunks::<QUERY_RUN>().0[run]);
         for dim in 0..QUERY_RUN {
             multiply_add(simd, query, dim, keys.map(|keys| keys[dim]), &mut sums);
+            simd.end_dimension();
         }
     }
     if let Some(query) = query.get(runs) {
