@@ -10,7 +10,8 @@
 //! Keys lie in lanes and a query element is broadcast, so the register width changes how many
 //! chains run side by side, never the order inside one. A tile is as large as the register file
 //! allows: its independent chains hide the latency of the FMA, and each load of keys serves all its
-//! rows.
+//! rows. Few registers are left for loads, so these must not be moved up from later dimensions
+//! ([`Lanes::end_dimension`]).
 //!
 //! Where a key is used by few rows, packing it first would cost more than using it: then the tile
 //! takes keys row by row as the caller has them and transposes blocks of 4 dimensions in registers
@@ -64,6 +65,7 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
         let keys = panels.map(|panel| &panel.as_chunks::<QUERY_RUN>().0[run]);
         for dim in 0..QUERY_RUN {
             multiply_add(simd, query, dim, keys.map(|keys| keys[dim]), &mut sums);
+            simd.end_dimension();
         }
     }
     if let Some(query) = query.get(runs) {
@@ -166,17 +168,17 @@ impl TilePass<'_, '_> {
     /// rows is a function of its own.
     #[inline(always)]
     pub(crate) fn compute<S: Lanes>(self, simd: S) {
-        const { assert!(S::TILE.rows <= 8) };
         match self.rows.min(S::TILE.rows) {
             0 => {}
             1 => simd.call(TileRows::<1>(self)),
             2 => simd.call(TileRows::<2>(self)),
-            3 => simd.call(TileRows::<3>(self)),
-            4 => simd.call(TileRows::<4>(self)),
-            5 => simd.call(TileRows::<5>(self)),
-            6 => simd.call(TileRows::<6>(self)),
-            7 => simd.call(TileRows::<7>(self)),
-            _ => simd.call(TileRows::<8>(self)),
+            3 if const { S::TILE.rows > 2 } => simd.call(TileRows::<3>(self)),
+            4 if const { S::TILE.rows > 2 } => simd.call(TileRows::<4>(self)),
+            5 if const { S::TILE.rows > 2 } => simd.call(TileRows::<5>(self)),
+            6 if const { S::TILE.rows > 2 } => simd.call(TileRows::<6>(self)),
+            7 if const { S::TILE.rows > 6 } => simd.call(TileRows::<7>(self)),
+            8 if const { S::TILE.rows > 6 } => simd.call(TileRows::<8>(self)),
+            _ => const { assert!(matches!(S::TILE.rows, 2 | 6 | 8)) },
         }
     }
 
