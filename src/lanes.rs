@@ -58,9 +58,10 @@ pub(crate) trait Lanes: Simd {
         output[0] = values;
     }
 
-    /// Asks for the cache lines of a slice that will be read soon.
+    /// Asks for the cache line at an address that may be read soon, inside the caller's data or
+    /// not.
     #[inline(always)]
-    fn prefetch(self, _elements: &[f32]) {}
+    fn prefetch(self, _address: *const f32) {}
 
     /// Runs a kernel as a function of its own, not as a part of the caller: its loops then have the
     /// registers to themselves.
@@ -114,7 +115,6 @@ portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2 });
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{BLOCK_DIMS, Lanes, LineKernel, TileShape};
-    use crate::workspace::LINE;
     use core::arch::{asm, x86_64::*};
     use pulp::x86::{V3, V4};
 
@@ -256,11 +256,9 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn prefetch(self, elements: &[f32]) {
-            for line in elements.chunks(LINE) {
-                // SAFETY: a prefetch reads nothing and cannot fault.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
-            }
+        fn prefetch(self, address: *const f32) {
+            // SAFETY: a prefetch reads nothing and cannot fault.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
         }
 
         #[inline(always)]
@@ -312,11 +310,9 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn prefetch(self, elements: &[f32]) {
-            for line in elements.chunks(LINE) {
-                // SAFETY: a prefetch reads nothing and cannot fault.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
-            }
+        fn prefetch(self, address: *const f32) {
+            // SAFETY: a prefetch reads nothing and cannot fault.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
         }
 
         #[inline(always)]

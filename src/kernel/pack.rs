@@ -7,6 +7,7 @@
 //! set. Missing keys of the last panel are zeros. Nothing below this knows strides.
 
 use crate::lanes::{BLOCK_DIMS, Lanes};
+use crate::workspace::LINE;
 use core::ops::Range;
 
 /// Keys of a panel.
@@ -20,6 +21,42 @@ pub(crate) struct HeadRows<'a> {
     pub(crate) row_stride: usize,
     pub(crate) dim_stride: usize,
     pub(crate) rows: usize,
+}
+
+/// What will be read next, line by line: a walk over rows that asks for it in the order in which
+/// it stands in memory. The hardware fetches ahead of one ascending stream, not of as many as a tile
+/// reads at a time.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    row: *const f32,
+    row_stride: usize,
+    line: usize,
+    lines_per_row: usize,
+}
+
+impl Ahead {
+    /// From row `first` of a head on, which need not exist.
+    #[inline(always)]
+    pub(crate) fn of_rows(head: &HeadRows<'_>, first: usize, head_dim: usize) -> Self {
+        let row = head.data.as_ptr().wrapping_add(first * head.row_stride);
+        let lines_per_row = head_dim.div_ceil(LINE).max(1);
+        Ahead { row, row_stride: head.row_stride, line: 0, lines_per_row }
+    }
+
+    /// Asks for as much as a block of dimensions of one panel is.
+    #[inline(always)]
+    pub(crate) fn prefetch_block<S: Lanes>(&mut self, simd: S) {
+        const LINES: usize = BLOCK_DIMS * PANEL / LINE;
+        // Past the end of a row, it is the next one if rows are dense.
+        for line in self.line..self.line + LINES {
+            simd.prefetch(self.row.wrapping_add(line * LINE));
+        }
+        self.line += LINES;
+        while self.line >= self.lines_per_row {
+            self.line -= self.lines_per_row;
+            self.row = self.row.wrapping_add(self.row_stride);
+        }
+    }
 }
 
 /// Dimensions of a query row that stand together; see [`pack_query`].
@@ -67,9 +104,9 @@ pub(crate) fn pack_panel<S: Lanes>(
         panel.fill(0.0);
     }
     if head_dim > 0 && head.dim_stride == 1 {
-        // The hardware does not foresee the next panel: this one is read across its rows.
-        for key in first_key + PANEL..head.rows.min(first_key + 2 * PANEL) {
-            simd.prefetch(&head.data[key * head.row_stride..][..head_dim]);
+        let mut next = Ahead::of_rows(head, first_key + PANEL, head_dim);
+        for _ in 0..head_dim / BLOCK_DIMS {
+            next.prefetch_block(simd);
         }
         let full = keys / S::F32_LANES * S::F32_LANES;
         for key in (0..full).step_by(S::F32_LANES) {

@@ -21,7 +21,7 @@
 //! stream); a pointer per query row (the loop runs out of integer registers).
 
 use super::output::Writer;
-use super::pack::{HeadRows, PANEL, QUERY_RUN, pack_panel};
+use super::pack::{Ahead, HeadRows, PANEL, QUERY_RUN, pack_panel};
 use crate::lanes::{BLOCK_DIMS, Lanes, LineKernel};
 use crate::workspace::LINE;
 
@@ -92,14 +92,12 @@ fn tile_of_rows<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTER
     let registers = |panel| (0..REGISTERS).map(move |i| (i, panel * PANEL + i * S::F32_LANES));
     let blocks = head_dim / BLOCK_DIMS;
     let keys = PANELS * PANEL;
+    let mut next = Ahead::of_rows(head, first_key + keys, head_dim);
     for block in 0..blocks {
         let first_dim = block * BLOCK_DIMS;
         let query = &query[first_dim / QUERY_RUN];
-        // The keys that come next are fetched meanwhile, row after row: the hardware fetches ahead
-        // of one ascending stream, not of as many as there are keys.
-        for key in keys * block / blocks..keys * (block + 1) / blocks {
-            let next = head.data.get((first_key + keys + key) * stride..).unwrap_or(&[]);
-            simd.prefetch(&next[..head_dim.min(next.len())]);
+        for _ in 0..PANELS {
+            next.prefetch_block(simd);
         }
         for panel in 0..PANELS {
             for (register, key) in registers(panel) {
@@ -195,12 +193,10 @@ impl TilePass<'_, '_> {
         if ROWS == 1 && S::F32_LANES > 1 && !unpacked {
             key = self.steps::<S, ROWS, 4, REGISTERS>(simd, key, &mut running);
         }
-        // From unpacked keys, four rows are chains enough; and the compiler would no longer unroll
-        // two panels.
-        let two = S::TILE.panels == 2 && !(unpacked && ROWS >= 4);
-        if two || (ROWS == 1 && S::F32_LANES > 1) {
+        if !unpacked && (S::TILE.panels == 2 || (ROWS == 1 && S::F32_LANES > 1)) {
             key = self.steps::<S, ROWS, 2, REGISTERS>(simd, key, &mut running);
         }
+        // Of unpacked keys one panel at a time: it and the next one have to stay in L1.
         key = self.steps::<S, ROWS, 1, REGISTERS>(simd, key, &mut running);
         if key < self.valid {
             self.last_step::<S, ROWS, REGISTERS>(simd, key, &mut running);
