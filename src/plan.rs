@@ -44,6 +44,8 @@ pub struct Plan {
     pub(crate) block_rows: usize,
     /// Keys that all rows of a block meet before the next ones: a whole number of panels.
     pub(crate) pass_keys: usize,
+    /// Whether the packed keys of all heads are more than the core's own caches hold.
+    pub(crate) keys_are_far: bool,
     /// Heads whose packed keys are in memory at a time.
     pub(crate) heads_in_flight: usize,
     /// Blocks that a task computes one after another.
@@ -107,6 +109,7 @@ impl Plan {
             head_dim,
             block_rows: 1,
             pass_keys: SEGMENT,
+            keys_are_far: false,
             heads_in_flight: 1,
             blocks_per_task: 1,
             splits: 1,
@@ -118,6 +121,8 @@ impl Plan {
             KeyForm::Rows if rows <= tile.rows && head_dim > 0 => KeyAccess::Rows,
             KeyForm::Rows | KeyForm::Strided => KeyAccess::Packed,
         };
+        let packed_bytes = plan.packed_elements().saturating_mul(size_of::<f32>());
+        plan.keys_are_far = packed_bytes.saturating_mul(heads) > caches.l2;
         plan.choose_blocks(tile, &caches);
         plan.choose_tasks(&caches);
         let output_bytes = (extents.output_shape().iter())

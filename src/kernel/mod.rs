@@ -115,8 +115,8 @@ impl Kernel for RowBlocks<'_> {
             let mut strip = Strip::new(current, segments.start, plan);
             for segment in segments.clone() {
                 let keys = match (packed, call.inputs.key_head(head)) {
-                    (Some(packed), _) | (None, KeyHead::Packed(packed)) => {
-                        KeySource::Packed(packed)
+                    (Some(panels), _) | (None, KeyHead::Packed(panels)) => {
+                        KeySource::Packed { panels, far: plan.keys_are_far }
                     }
                     (None, KeyHead::View(head)) => KeySource::Rows(head, 0),
                 };

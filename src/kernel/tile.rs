@@ -28,8 +28,8 @@ use crate::workspace::LINE;
 /// Where a tile's keys come from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum KeySource<'a> {
-    /// Packed panels, one after another.
-    Packed(&'a [f32]),
+    /// Packed panels, one after another; `far` if they come from beyond the core's own caches.
+    Packed { panels: &'a [f32], far: bool },
     /// The rows of a head from this key on; dimensions are next to each other.
     Rows(HeadRows<'a>, usize),
 }
@@ -39,7 +39,9 @@ impl<'a> KeySource<'a> {
     #[inline(always)]
     pub(crate) fn from(self, key: usize, head_dim: usize) -> Self {
         match self {
-            KeySource::Packed(packed) => KeySource::Packed(&packed[key * head_dim..]),
+            KeySource::Packed { panels, far } => {
+                KeySource::Packed { panels: &panels[key * head_dim..], far }
+            }
             KeySource::Rows(head, first_key) => KeySource::Rows(head, first_key + key),
         }
     }
@@ -58,11 +60,17 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
     simd: S,
     query: &[[[f32; QUERY_RUN]; ROWS]],
     panels: [&[[S::f32s; REGISTERS]]; PANELS],
+    mut next: Option<Ahead>,
 ) -> Sums<S, ROWS, PANELS, REGISTERS> {
     let mut sums = [[[simd.splat_f32s(0.0); REGISTERS]; PANELS]; ROWS];
     let runs = panels[0].len() / QUERY_RUN;
     for (run, query) in query[..runs].iter().enumerate() {
         let keys = panels.map(|panel| &panel.as_chunks::<QUERY_RUN>().0[run]);
+        if let Some(next) = &mut next {
+            for _ in 0..PANELS * (QUERY_RUN / BLOCK_DIMS) {
+                next.prefetch_block(simd);
+            }
+        }
         for dim in 0..QUERY_RUN {
             multiply_add(simd, query, dim, keys.map(|keys| keys[dim]), &mut sums);
             simd.end_dimension();
@@ -240,11 +248,12 @@ impl TilePass<'_, '_> {
         running: &mut [S::f32s; ROWS],
     ) {
         let sums: Sums<S, ROWS, 1, REGISTERS> = match self.keys {
-            KeySource::Packed(_) => key_sums(simd, self.query, self.keys, key, self.head_dim),
+            KeySource::Packed { .. } => key_sums(simd, self.query, self.keys, key, self.head_dim),
             KeySource::Rows(head, first_key) => {
                 let panel = &mut self.last_panel[..PANEL * self.head_dim];
                 pack_panel(simd, &head, first_key + key, panel);
-                key_sums(simd, self.query, KeySource::Packed(panel), 0, self.head_dim)
+                let keys = KeySource::Packed { panels: panel, far: false };
+                key_sums(simd, self.query, keys, 0, self.head_dim)
             }
         };
         self.store::<S, ROWS, 1, REGISTERS>(key, &sums);
@@ -299,10 +308,12 @@ fn key_sums<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: u
     let query = &query[..ROWS * head_dim.next_multiple_of(QUERY_RUN)];
     let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();
     match keys {
-        KeySource::Packed(packed) => {
-            let panels = &packed[key * head_dim..][..PANELS * PANEL * head_dim];
+        KeySource::Packed { panels, far } => {
+            let panels = &panels[key * head_dim..][..PANELS * PANEL * head_dim];
+            // Many rows take longer over a panel than it takes to come.
+            let next = (ROWS == 1 && far).then(|| Ahead::behind(panels));
             let (panels, _) = S::as_simd_f32s(panels).0.as_chunks::<REGISTERS>();
-            tile(simd, query, core::array::from_fn(|i| &panels[i * head_dim..][..head_dim]))
+            tile(simd, query, core::array::from_fn(|i| &panels[i * head_dim..][..head_dim]), next)
         }
         KeySource::Rows(head, first_key) => {
             tile_of_rows(simd, query, &head, first_key + key, head_dim)
