@@ -123,6 +123,12 @@ impl<'a> Writer<'a> {
         let run = self.run;
         let elements = run.elements.min(elements / LINE * LINE);
         self.write_lines(simd, Run { elements, ..run }, self.call.plan.streaming);
+        if !self.call.plan.streaming {
+            // The lines of the next turn: to write them, the core has to have them first.
+            for line in 0..TURN / LINE {
+                simd.prefetch(self.call.output.data.address(run.target + elements + line * LINE));
+            }
+        }
         self.run.source += elements;
         self.run.target += elements;
         self.run.elements -= elements;
