@@ -1,0 +1,70 @@
+from typing import Any, Final, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, final, overload
+
+# NumPy arrays, torch tensors, anything with DLPack or the buffer protocol: there is no type for
+# their element types.
+_Array: TypeAlias = Any
+_Out = TypeVar("_Out")
+_Isa: TypeAlias = Literal["avx512", "avx2", "neon", "scalar"]
+_Stage: TypeAlias = Literal["scores", "weights"]
+
+__all__ = [
+    "PackedKeys",
+    "__version__",
+    "attention_weights",
+    "available_isas",
+    "dot",
+    "isa",
+    "scaled_softmax",
+]
+
+__version__: Final[str]
+
+@overload
+def attention_weights(
+    query: _Array,
+    key: _Array | PackedKeys,
+    *,
+    scale: SupportsFloat | None = None,
+    stage: _Stage = "weights",
+    out: None = None,
+    isa: _Isa | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Array: ...
+@overload
+def attention_weights(
+    query: _Array,
+    key: _Array | PackedKeys,
+    *,
+    scale: SupportsFloat | None = None,
+    stage: _Stage = "weights",
+    out: _Out,
+    isa: _Isa | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Out: ...
+def dot(a: _Array, b: _Array, *, isa: _Isa | None = None) -> float: ...
+@overload
+def scaled_softmax(
+    row: _Array, scale: SupportsFloat, *, out: None = None, isa: _Isa | None = None
+) -> _Array: ...
+@overload
+def scaled_softmax(
+    row: _Array, scale: SupportsFloat, *, out: _Out, isa: _Isa | None = None
+) -> _Out: ...
+def isa() -> _Isa: ...
+def available_isas() -> list[_Isa]: ...
+@final
+class PackedKeys:
+    def __new__(
+        cls, batch: SupportsIndex, kv_heads: SupportsIndex, head_dim: SupportsIndex
+    ) -> PackedKeys: ...
+    @staticmethod
+    def from_view(key: _Array) -> PackedKeys: ...
+    @property
+    def shape(self) -> tuple[int, int, int, int]: ...
+    @property
+    def capacity(self) -> int: ...
+    def append(self, key: _Array) -> None: ...
+    def reserve(self, additional: SupportsIndex) -> None: ...
+    def truncate(self, keys: SupportsIndex) -> None: ...
+    def copy(self) -> PackedKeys: ...
+    def __len__(self) -> int: ...

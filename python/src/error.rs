@@ -1,0 +1,19 @@
+//! The library's errors as Python's.
+
+use pyo3::PyErr;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
+use softdot::Error;
+
+/// `ValueError` with the library's message; `MemoryError` where there was no memory. What Rust calls
+/// `output` is `out` in Python.
+pub fn to_python(error: Error) -> PyErr {
+    let message = error.to_string();
+    let message = match message.strip_prefix("output:") {
+        Some(rest) => format!("out:{rest}"),
+        None => message,
+    };
+    match error {
+        Error::Allocation { .. } => PyMemoryError::new_err(message),
+        _ => PyValueError::new_err(message),
+    }
+}

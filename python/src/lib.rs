@@ -1,0 +1,43 @@
+//! softdot for Python: the module `softdot._softdot`, which the package `softdot` is made of.
+#![deny(unsafe_code)]
+
+mod arguments;
+mod array;
+mod attention;
+mod error;
+mod kind;
+mod packed_keys;
+mod primitives;
+mod threads;
+
+use pyo3::prelude::*;
+
+/// The compiled part of the package softdot.
+#[pymodule(name = "_softdot")]
+mod module {
+    #[pymodule_export]
+    use super::attention::attention_weights;
+    #[pymodule_export]
+    use super::packed_keys::PackedKeys;
+    #[pymodule_export]
+    use super::primitives::{dot, scaled_softmax};
+    #[pymodule_export]
+    use super::{available_isas, isa};
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals, reason = "Python's name for it")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}
+
+/// The name of the instruction set that runs unless a call says otherwise: the widest of this
+/// machine that the environment variable ``SOFTDOT_MAX_ISA`` allows.
+#[pyfunction]
+fn isa() -> PyResult<&'static str> {
+    Ok(arguments::isa(None)?.name())
+}
+
+/// The names of this machine's instruction sets, narrowest first.
+#[pyfunction]
+fn available_isas() -> Vec<&'static str> {
+    softdot::Isa::available().map(softdot::Isa::name).collect()
+}

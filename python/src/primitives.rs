@@ -1,0 +1,65 @@
+//! The functions `dot` and `scaled_softmax`.
+
+use crate::arguments;
+use crate::array::Array;
+use crate::error;
+use crate::kind::Kind;
+use pyo3::prelude::*;
+
+/// The dot product ``Σ a_i · b_i`` of two rows of float32 without gaps, of the same length.
+///
+/// The bits are the same on every instruction set ``isa``.
+#[pyfunction]
+#[pyo3(signature = (a, b, *, isa=None))]
+pub fn dot(
+    py: Python<'_>,
+    a: &Bound<'_, PyAny>,
+    b: &Bound<'_, PyAny>,
+    isa: Option<&str>,
+) -> PyResult<f32> {
+    let isa = arguments::isa(isa)?;
+    let (a, b) = (Array::row("a", a)?, Array::row("b", b)?);
+    let (a, b) = (a.elements(), b.elements());
+    py.detach(|| softdot::dot_on(isa, a, b)).map_err(error::to_python)
+}
+
+/// ``softmax(scale · row)`` of one row of float32 without gaps: what attention does to scores.
+///
+/// The result goes to ``out``, a row of the same length, if it is given; ``out=row`` computes in
+/// place. Otherwise it is a new array of the row's kind. ``scale`` is finite. The bits are the same
+/// on every instruction set ``isa``.
+#[pyfunction]
+#[pyo3(signature = (row, scale, *, out=None, isa=None))]
+pub fn scaled_softmax<'py>(
+    py: Python<'py>,
+    row: &Bound<'py, PyAny>,
+    scale: f32,
+    out: Option<Bound<'py, PyAny>>,
+    isa: Option<&str>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let isa = arguments::isa(isa)?;
+    let input = Array::row("row", row)?;
+    let compute_into = |result: &Bound<'py, PyAny>| {
+        let mut output = Array::row("out", result)?;
+        if output.is_same(&input) {
+            let row = output.elements_mut(&[])?;
+            py.detach(|| softdot::scaled_softmax_in_place_on(isa, row, scale))
+        } else {
+            let (row, output) = (input.elements(), output.elements_mut(&[&input])?);
+            py.detach(|| softdot::scaled_softmax_on(isa, row, scale, output))
+        }
+        .map_err(error::to_python)
+    };
+    match out {
+        Some(out) => {
+            compute_into(&out)?;
+            Ok(out)
+        }
+        None => {
+            let kind = Kind::of(row)?;
+            let result = kind.empty(py, input.shape())?;
+            compute_into(&result)?;
+            kind.wrap(result)
+        }
+    }
+}
