@@ -1,0 +1,45 @@
+"""What is installed: names, version, documentation, types."""
+
+import importlib.metadata
+import inspect
+import pathlib
+
+import pytest
+import softdot
+
+NAMES = [name for name in softdot.__all__ if name != "__version__"]
+
+
+def test_the_version_is_that_of_the_wheel():
+    assert softdot.__version__ == importlib.metadata.version("softdot")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_is_documented(name):
+    assert len(inspect.getdoc(getattr(softdot, name))) > 40
+
+
+def test_the_examples_of_the_documentation_hold():
+    import doctest
+
+    results = doctest.testmod(softdot)
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_the_package_is_typed():
+    package = pathlib.Path(softdot.__file__).parent
+    assert (package / "py.typed").exists()
+    assert (package / "_softdot.pyi").exists()
+
+
+def test_the_stubs_are_those_of_the_module(run_python):
+    pytest.importorskip("mypy")
+    answer = run_python("import sys, mypy.stubtest; sys.exit(mypy.stubtest.main())", "softdot")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_importing_brings_neither_matplotlib_nor_torch(run_python):
+    answer = run_python("import softdot, sys; print(*sorted(sys.modules))")
+    assert answer.stderr == ""
+    assert {"matplotlib", "torch", "jax"}.isdisjoint(answer.stdout.split())
