@@ -6,6 +6,8 @@
 //! streams; 16 is a whole number of registers everywhere, so packed keys serve every instruction
 //! set. Missing keys of the last panel are zeros. Nothing below this knows strides.
 
+use super::widen::Widen;
+use crate::element::Elements;
 use crate::lanes::{BLOCK_DIMS, Lanes};
 use crate::workspace::LINE;
 use core::ops::Range;
@@ -16,11 +18,20 @@ pub(crate) const PANEL: usize = 16;
 /// The rows of one head in the caller's memory: element (row, dim) is
 /// `data[row · row_stride + dim · dim_stride]`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadRows<'a> {
-    pub(crate) data: &'a [f32],
+pub(crate) struct HeadRows<Data> {
+    pub(crate) data: Data,
     pub(crate) row_stride: usize,
     pub(crate) dim_stride: usize,
     pub(crate) rows: usize,
+}
+
+impl<Data> HeadRows<Data> {
+    /// The same rows of other data.
+    #[inline(always)]
+    pub(crate) fn with<Other>(&self, data: Other) -> HeadRows<Other> {
+        let HeadRows { row_stride, dim_stride, rows, .. } = *self;
+        HeadRows { data, row_stride, dim_stride, rows }
+    }
 }
 
 /// What will be read next, line by line: a walk over rows that asks for it in the order in which
@@ -37,7 +48,7 @@ pub(crate) struct Ahead {
 impl Ahead {
     /// From row `first` of a head on, which need not exist.
     #[inline(always)]
-    pub(crate) fn of_rows(head: &HeadRows<'_>, first: usize, head_dim: usize) -> Self {
+    pub(crate) fn of_rows(head: &HeadRows<&[f32]>, first: usize, head_dim: usize) -> Self {
         let row = head.data.as_ptr().wrapping_add(first * head.row_stride);
         let lines_per_row = head_dim.div_ceil(LINE).max(1);
         Ahead { row, row_stride: head.row_stride, line: 0, lines_per_row }
@@ -73,40 +84,77 @@ pub(crate) const QUERY_RUN: usize = 8;
 /// of a tile's rows stand side by side.
 #[inline(always)]
 pub(crate) fn pack_query(
-    head: &HeadRows<'_>,
+    head: &HeadRows<Elements<'_>>,
     row: usize,
     head_dim: usize,
     factor: f32,
     packed: &mut [[f32; QUERY_RUN]],
     pitch: usize,
 ) {
-    let elements = &head.data[row * head.row_stride..];
-    let mut packed = packed.iter_mut().step_by(pitch);
-    if head.dim_stride == 1 {
-        let (runs, rest) = elements[..head_dim].as_chunks::<QUERY_RUN>();
-        for (run, packed) in runs.iter().zip(&mut packed) {
-            *packed = run.map(|element| element * factor);
-        }
-        for (packed, element) in packed.flatten().zip(rest) {
-            *packed = element * factor;
-        }
-    } else {
-        for (dim, packed) in packed.flatten().enumerate().take(head_dim) {
-            *packed = elements[dim * head.dim_stride] * factor;
+    let from = row * head.row_stride;
+    match head.data {
+        Elements::F32(data) => pack_row(&head.with(&data[from..]), head_dim, factor, packed, pitch),
+        #[cfg(feature = "half")]
+        Elements::F16(data) => pack_row(&head.with(&data[from..]), head_dim, factor, packed, pitch),
+        #[cfg(feature = "half")]
+        Elements::Bf16(data) => {
+            pack_row(&head.with(&data[from..]), head_dim, factor, packed, pitch)
         }
     }
 }
 
-/// Writes one panel: keys `first_key..` of the head.
+/// The first row of a head.
+#[inline(always)]
+fn pack_row<T: Widen>(
+    head: &HeadRows<&[T]>,
+    head_dim: usize,
+    factor: f32,
+    packed: &mut [[f32; QUERY_RUN]],
+    pitch: usize,
+) {
+    let elements = head.data;
+    let mut packed = packed.iter_mut().step_by(pitch);
+    if head.dim_stride == 1 {
+        let (runs, rest) = elements[..head_dim].as_chunks::<QUERY_RUN>();
+        for (run, packed) in runs.iter().zip(&mut packed) {
+            *packed = run.map(|element| element.widen() * factor);
+        }
+        for (packed, element) in packed.flatten().zip(rest) {
+            *packed = element.widen() * factor;
+        }
+    } else {
+        for (dim, packed) in packed.flatten().enumerate().take(head_dim) {
+            *packed = elements[dim * head.dim_stride].widen() * factor;
+        }
+    }
+}
+
+/// Writes one panel: keys `first_key..` of the head, zeros where there are none.
 #[inline(always)]
 pub(crate) fn pack_panel<S: Lanes>(
     simd: S,
-    head: &HeadRows<'_>,
+    head: &HeadRows<Elements<'_>>,
+    first_key: usize,
+    panel: &mut [f32],
+) {
+    match head.data {
+        Elements::F32(data) => pack_wide_panel(simd, &head.with(data), first_key, panel),
+        #[cfg(feature = "half")]
+        Elements::F16(data) => pack_narrow_panel(simd, &head.with(data), first_key, panel),
+        #[cfg(feature = "half")]
+        Elements::Bf16(data) => pack_narrow_panel(simd, &head.with(data), first_key, panel),
+    }
+}
+
+#[inline(always)]
+fn pack_wide_panel<S: Lanes>(
+    simd: S,
+    head: &HeadRows<&[f32]>,
     first_key: usize,
     panel: &mut [f32],
 ) {
     let head_dim = panel.len() / PANEL;
-    let keys = PANEL.min(head.rows - first_key);
+    let keys = PANEL.min(head.rows.saturating_sub(first_key));
     if keys < PANEL {
         panel.fill(0.0);
     }
@@ -130,9 +178,39 @@ pub(crate) fn pack_panel<S: Lanes>(
     }
 }
 
+/// Keys of 16 bits: widened a few dimensions at a time, then packed as wide ones.
+#[cfg(feature = "half")]
+#[inline(always)]
+fn pack_narrow_panel<S: Lanes, T: Widen>(
+    simd: S,
+    head: &HeadRows<&[T]>,
+    first_key: usize,
+    panel: &mut [f32],
+) {
+    let head_dim = panel.len() / PANEL;
+    let keys = PANEL.min(head.rows.saturating_sub(first_key));
+    if keys < PANEL || head.dim_stride != 1 || !head_dim.is_multiple_of(LINE) {
+        panel.fill(0.0);
+        pack_lanes(head, first_key, 0..keys, panel);
+        return;
+    }
+    let mut rows = [[0.0; LINE]; PANEL];
+    for (block, packed) in panel.chunks_exact_mut(LINE * PANEL).enumerate() {
+        for (key, wide) in rows.iter_mut().enumerate() {
+            let narrow = &head.data[(first_key + key) * head.row_stride + block * LINE..][..LINE];
+            T::widen_line(simd, narrow, wide);
+        }
+        let rows =
+            HeadRows { data: rows.as_flattened(), row_stride: LINE, dim_stride: 1, rows: PANEL };
+        for key in (0..PANEL).step_by(S::F32_LANES) {
+            pack_register(simd, &rows, key, &mut packed[key..]);
+        }
+    }
+}
+
 /// One register of keys, all dimensions, through transposing loads.
 #[inline(always)]
-fn pack_register<S: Lanes>(simd: S, head: &HeadRows<'_>, first_key: usize, packed: &mut [f32]) {
+fn pack_register<S: Lanes>(simd: S, head: &HeadRows<&[f32]>, first_key: usize, packed: &mut [f32]) {
     let head_dim = packed.len().div_ceil(PANEL);
     let blocked = head_dim / BLOCK_DIMS * BLOCK_DIMS;
     let rows = &head.data[first_key * head.row_stride..];
@@ -150,10 +228,27 @@ fn pack_register<S: Lanes>(simd: S, head: &HeadRows<'_>, first_key: usize, packe
     }
 }
 
-/// Keys `first_key..` into some lanes of a panel, element by element.
+/// Writes keys `first_key..` of the head to some lanes of a panel.
 #[inline(always)]
-pub(crate) fn pack_lanes(
-    head: &HeadRows<'_>,
+pub(crate) fn pack_keys(
+    head: &HeadRows<Elements<'_>>,
+    first_key: usize,
+    lanes: Range<usize>,
+    panel: &mut [f32],
+) {
+    match head.data {
+        Elements::F32(data) => pack_lanes(&head.with(data), first_key, lanes, panel),
+        #[cfg(feature = "half")]
+        Elements::F16(data) => pack_lanes(&head.with(data), first_key, lanes, panel),
+        #[cfg(feature = "half")]
+        Elements::Bf16(data) => pack_lanes(&head.with(data), first_key, lanes, panel),
+    }
+}
+
+/// Element by element.
+#[inline(always)]
+fn pack_lanes<T: Widen>(
+    head: &HeadRows<&[T]>,
     first_key: usize,
     lanes: Range<usize>,
     panel: &mut [f32],
@@ -161,7 +256,7 @@ pub(crate) fn pack_lanes(
     for (key, lane) in lanes.enumerate() {
         let elements = &head.data[(first_key + key) * head.row_stride..];
         for (dim, packed) in panel.iter_mut().skip(lane).step_by(PANEL).enumerate() {
-            *packed = elements[dim * head.dim_stride];
+            *packed = elements[dim * head.dim_stride].widen();
         }
     }
 }
