@@ -286,8 +286,8 @@ impl<'a> Attention<'a> {
         if plan.is_empty() {
             return Ok(());
         }
-        let memory = workspace.aligned(plan.workspace_bytes / size_of::<f32>())?;
-        driver::run(Call { inputs: &inputs, output: &output, plan: &plan }, memory);
+        let (memory, rows) = workspace.reserve(plan.memory().total(), plan.known_rows())?;
+        driver::run(Call { inputs: &inputs, output: &output, plan: &plan }, memory, rows);
         Ok(())
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Adjust<'a, 's> {
     pub(crate) strip: &'a mut Strip<'s>,
     pub(crate) segment: usize,
     pub(crate) keys: Range<usize>,
-    pub(crate) rows: &'a BlockRows,
+    pub(crate) rows: &'a BlockRows<'a>,
     /// The running maxima of the rows, a line each.
     pub(crate) maxima: &'a mut [f32],
 }

@@ -2,17 +2,14 @@
 
 use super::Call;
 use super::pack::PANEL;
-use crate::plan::MOST_BLOCK_ROWS;
 use crate::problem::RowIndex;
 use core::ops::Range;
 
-/// The rows of a block.
+/// The rows of a block, in memory that is kept from block to block.
 #[derive(Debug)]
-pub(crate) struct BlockRows {
+pub(crate) struct BlockRows<'a> {
+    memory: &'a mut [Row],
     count: usize,
-    rows: [Row; MOST_BLOCK_ROWS],
-    /// The logits that take part in the normalisation and get no weight; −∞ for none.
-    sinks: [f32; MOST_BLOCK_ROWS],
 }
 
 /// One row.
@@ -24,6 +21,8 @@ pub(crate) struct Row {
     /// The keys that it may attend to by its position, from the first one to behind the last.
     first_key: usize,
     end_key: usize,
+    /// A logit that takes part in the normalisation and gets no weight; −∞ for none.
+    pub(crate) sink: f32,
 }
 
 impl Row {
@@ -35,48 +34,32 @@ impl Row {
     }
 }
 
-impl BlockRows {
-    pub(crate) const NONE: BlockRows = BlockRows {
-        count: 0,
-        rows: [Row {
-            index: RowIndex { batch: 0, q_head: 0, row: 0 },
-            start: 0,
-            first_key: 0,
-            end_key: 0,
-        }; MOST_BLOCK_ROWS],
-        sinks: [f32::NEG_INFINITY; MOST_BLOCK_ROWS],
-    };
-
+impl<'a> BlockRows<'a> {
+    /// No rows yet, and room for a block of them.
     #[inline(always)]
-    pub(crate) fn new(call: Call<'_>, head: usize, rows: Range<usize>) -> Self {
-        let mut block = BlockRows { count: rows.len(), ..Self::NONE };
-        let places = block.rows.iter_mut().zip(&mut block.sinks);
-        for ((row, sink), index) in places.zip(call.inputs.row_indices(head, rows)) {
+    pub(crate) fn new(memory: &'a mut [Row]) -> Self {
+        BlockRows { memory, count: 0 }
+    }
+
+    /// Becomes some rows of a head's group.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, call: Call<'_>, head: usize, rows: Range<usize>) {
+        self.count = rows.len();
+        for (row, index) in self.memory.iter_mut().zip(call.inputs.row_indices(head, rows)) {
             let keys = call.inputs.allowed_keys(index);
             *row = Row {
                 index,
                 start: call.output.row_start(index),
                 first_key: keys.start,
                 end_key: keys.end,
+                sink: call.inputs.sink(index.q_head),
             };
-            *sink = call.inputs.sink(index.q_head);
         }
-        block
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.count
     }
 
     #[inline(always)]
     pub(crate) fn rows(&self) -> &[Row] {
-        &self.rows[..self.count]
-    }
-
-    /// Sinks from a row on, to the end of a line or further.
-    #[inline(always)]
-    pub(crate) fn sinks_from(&self, row: usize) -> &[f32] {
-        &self.sinks[row..]
+        &self.memory[..self.count]
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Exponentials<'a, 's> {
     pub(crate) strip: &'a mut Strip<'s>,
     pub(crate) segment: usize,
     pub(crate) keys: Range<usize>,
-    pub(crate) rows: &'a BlockRows,
+    pub(crate) rows: &'a BlockRows<'a>,
     /// The running maxima of the rows, a line each.
     pub(crate) maxima: &'a [f32],
     /// Whether the maxima tell already what is left.
@@ -31,8 +31,9 @@ impl LineKernel for Exponentials<'_, '_> {
     #[inline(always)]
     fn run<S: Lanes, const REGISTERS: usize>(mut self, simd: S) {
         const { assert!(S::TILE.rows.is_multiple_of(ROWS_AT_ONCE)) };
-        for first in (0..self.rows.len()).step_by(S::TILE.rows) {
-            let end = self.rows.len().min(first + S::TILE.rows);
+        let count = self.rows.rows().len();
+        for first in (0..count).step_by(S::TILE.rows) {
+            let end = count.min(first + S::TILE.rows);
             // Outside of these the tile has written nothing.
             let panels = panels_of(&self.rows.rows()[first..end], &self.keys);
             let mut row = first;
@@ -57,11 +58,13 @@ impl Exponentials<'_, '_> {
     ) {
         let running = &self.maxima.as_chunks::<LINE>().0[first_row..];
         let places = &self.rows.rows()[first_row..][..ROWS];
-        let maxima: [f32; ROWS] = core::array::from_fn(|row| {
-            let max = simd.reduce_max_f32s(S::as_simd_f32s(&running[row]).0[0]);
-            let left = !self.adjusted && !places[row].keys_in(&self.keys).is_empty();
-            if left { softmax::maximum_of_some(max) } else { max }
-        });
+        let mut maxima = [f32::NEG_INFINITY; ROWS];
+        for ((max, running), place) in maxima.iter_mut().zip(running).zip(places) {
+            *max = simd.reduce_max_f32s(S::as_simd_f32s(running).0[0]);
+            if !self.adjusted && !place.keys_in(&self.keys).is_empty() {
+                *max = softmax::maximum_of_some(*max);
+            }
+        }
         let within = panels.start - self.keys.start..panels.end - self.keys.start;
         let rows = self.strip.rows(self.segment, first_row, within);
         let sums = softmax::exponentiate::<S, ROWS, REGISTERS>(simd, rows, maxima);

@@ -17,7 +17,7 @@
 //! [`RowBlocks`] stops before the merge, and [`FinishBlock`] does it once all segments are there.
 
 mod adjust;
-mod block;
+pub(crate) mod block;
 pub(crate) mod dot;
 pub(crate) mod exp;
 mod exponentials;
@@ -37,8 +37,8 @@ use crate::plan::Plan;
 use crate::problem::{Inputs, KeyHead, Output};
 use crate::workspace::LINE;
 use adjust::Adjust;
-use block::{BlockRows, common_keys, panels_of};
-use core::{mem, ops::Range};
+use block::{BlockRows, Row, common_keys, panels_of};
+use core::ops::Range;
 use exponentials::Exponentials;
 use output::Writer;
 use pack::{PANEL, QUERY_RUN};
@@ -109,6 +109,8 @@ pub(crate) struct Scratch<'a> {
     pub(crate) maxima: &'a mut [f32],
     /// The last panel of a head whose keys are not packed otherwise.
     pub(crate) last_panel: &'a mut [f32],
+    /// What is known of the rows of two blocks.
+    pub(crate) rows: &'a mut [Row],
 }
 
 impl Kernel for RowBlocks<'_> {
@@ -117,12 +119,15 @@ impl Kernel for RowBlocks<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
         let RowBlocks { call, head, blocks, segments, packed, strips, scratch } = self;
-        let Scratch { query, maxima, last_panel } = scratch;
+        let Scratch { query, maxima, last_panel, rows } = scratch;
         let plan = call.plan;
+        let (rows, written_rows) = rows.split_at_mut(plan.block_rows);
+        let mut rows = BlockRows::new(rows);
         let (mut current, spare) = strips.split_at_mut(plan.strip_elements(segments.len()));
-        let mut writer = Writer::idle(call, segments.clone(), spare);
+        let written_rows = BlockRows::new(written_rows);
+        let mut writer = Writer::new(call, segments.clone(), spare, written_rows);
         for block in blocks {
-            let rows = BlockRows::new(call, head, plan.block(block));
+            rows.fill(call, head, plan.block(block));
             pack_queries(simd, call, &rows, query);
             let mut strip = Strip::new(current, segments.start, plan);
             for segment in segments.clone() {
@@ -155,11 +160,10 @@ impl Kernel for RowBlocks<'_> {
                 merge(simd, plan, &rows, &mut strip);
             }
             writer.finish(simd);
-            mem::swap(&mut current, &mut writer.strip);
-            writer.start(rows);
+            writer.start(&mut current, &mut rows);
             if plan.strips_per_thread == 1 {
                 writer.finish(simd);
-                mem::swap(&mut current, &mut writer.strip);
+                writer.give_back(&mut current);
             }
         }
         writer.finish(simd);
@@ -172,9 +176,11 @@ impl Kernel for RowBlocks<'_> {
 pub(crate) struct FinishBlock<'a> {
     pub(crate) call: Call<'a>,
     pub(crate) head: usize,
-    pub(crate) rows: Range<usize>,
+    pub(crate) block: usize,
     /// All segments.
     pub(crate) strip: &'a mut [f32],
+    /// Room for what is known of the rows.
+    pub(crate) rows: &'a mut [Row],
 }
 
 impl Kernel for FinishBlock<'_> {
@@ -182,13 +188,12 @@ impl Kernel for FinishBlock<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        let FinishBlock { call, head, rows, strip } = self;
+        let FinishBlock { call, head, block, strip, rows } = self;
         let plan = call.plan;
-        let rows = BlockRows::new(call, head, rows);
+        let mut rows = BlockRows::new(rows);
+        rows.fill(call, head, plan.block(block));
         merge(simd, plan, &rows, &mut Strip::new(strip, 0, plan));
-        let mut writer = Writer::idle(call, 0..plan.segments(), strip);
-        writer.start(rows);
-        writer.finish(simd);
+        Writer::new(call, 0..plan.segments(), strip, rows).finish(simd);
         simd.fence();
     }
 }
@@ -220,17 +225,21 @@ fn pack_queries<S: Lanes>(_: S, call: Call<'_>, rows: &BlockRows, query: &mut [f
 
 /// Merges the segments of a strip.
 #[inline(always)]
-fn merge<S: Lanes>(simd: S, plan: &Plan, rows: &BlockRows, strip: &mut Strip<'_>) {
-    for first_row in (0..rows.len()).step_by(S::F32_LANES) {
-        let (sinks, _) = S::as_simd_f32s(rows.sinks_from(first_row));
-        softmax::merge_segments(simd, plan.segments(), first_row, sinks[0], strip);
+fn merge<S: Lanes>(simd: S, plan: &Plan, rows: &BlockRows<'_>, strip: &mut Strip<'_>) {
+    for (i, rows) in rows.rows().chunks(S::F32_LANES).enumerate() {
+        let mut sinks = [f32::NEG_INFINITY; LINE];
+        for (sink, row) in sinks.iter_mut().zip(rows) {
+            *sink = row.sink;
+        }
+        let sinks = S::as_simd_f32s(&sinks).0[0];
+        softmax::merge_segments(simd, plan.segments(), i * S::F32_LANES, sinks, strip);
     }
 }
 
 /// Fills a strip, a segment at a time.
 struct Scorer<'a> {
     call: Call<'a>,
-    rows: &'a BlockRows,
+    rows: &'a BlockRows<'a>,
     /// The packed queries.
     query: &'a [f32],
     /// The running maxima of the rows, a line each.

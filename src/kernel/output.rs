@@ -10,7 +10,7 @@ use crate::lanes::Lanes;
 use crate::problem::OutputData;
 use crate::shared::SharedSlice;
 use crate::workspace::LINE;
-use core::ops::Range;
+use core::{mem, ops::Range};
 
 /// Writes a block, as much at a time as its caller likes: one run after another. A row has three in
 /// each segment: the keys before those that it may attend to, these, and the keys after them.
@@ -22,8 +22,8 @@ pub(crate) struct Writer<'a> {
     call: Call<'a>,
     segments: Range<usize>,
     /// What is written from.
-    pub(crate) strip: &'a mut [f32],
-    block: BlockRows,
+    strip: &'a mut [f32],
+    block: BlockRows<'a>,
     /// The run that comes next: the part of the row in the segment.
     row: usize,
     segment: usize,
@@ -79,19 +79,31 @@ impl Run {
 const TURN: usize = 256;
 
 impl<'a> Writer<'a> {
-    /// A writer with nothing to write.
+    /// A writer of what stands in a strip, if `block` has rows.
     #[inline(always)]
-    pub(crate) fn idle(call: Call<'a>, segments: Range<usize>, strip: &'a mut [f32]) -> Self {
+    pub(crate) fn new(
+        call: Call<'a>,
+        segments: Range<usize>,
+        strip: &'a mut [f32],
+        block: BlockRows<'a>,
+    ) -> Self {
         let (segment, part) = (segments.start, Part::Before);
-        let block = BlockRows::NONE;
         Writer { call, segments, strip, block, row: 0, segment, part, run: Run::NONE, owed: 0 }
     }
 
-    /// Takes up the block that stands in the strip.
+    /// Takes up a block and the strip where it stands, and leaves those of the block before, which
+    /// is done.
     #[inline(always)]
-    pub(crate) fn start(&mut self, block: BlockRows) {
-        self.block = block;
+    pub(crate) fn start(&mut self, strip: &mut &'a mut [f32], block: &mut BlockRows<'a>) {
+        mem::swap(&mut self.strip, strip);
+        mem::swap(&mut self.block, block);
         (self.row, self.segment, self.part) = (0, self.segments.start, Part::Before);
+    }
+
+    /// Gives back the strip for another, once all is written.
+    #[inline(always)]
+    pub(crate) fn give_back(&mut self, strip: &mut &'a mut [f32]) {
+        mem::swap(&mut self.strip, strip);
     }
 
     /// Writes all that is left.
@@ -117,7 +129,7 @@ impl<'a> Writer<'a> {
 
     #[inline(always)]
     fn is_busy(&self) -> bool {
-        self.run.elements > 0 || self.row < self.block.len()
+        self.run.elements > 0 || self.row < self.block.rows().len()
     }
 
     /// Writes about `elements` of the run in hand, or of the next one.
@@ -159,41 +171,46 @@ impl<'a> Writer<'a> {
         self.run = lines;
     }
 
-    /// The next run, which may be empty; moves on to the one after it.
+    /// The next run; moves on to the one after it. What would be empty is left out.
     #[inline(always)]
     fn find_next_run(&mut self) -> Run {
         let Call { output, plan, .. } = self.call;
         let keys = plan.segment_keys(self.segment);
-        let row = &self.block.rows()[self.row];
+        let (row_index, segment) = (self.row, self.segment);
+        let row = &self.block.rows()[row_index];
         let attended = row.keys_in(&keys);
+        let (range, next) = match self.part {
+            Part::Before if attended.start > keys.start => {
+                (keys.start..attended.start, Part::Attended)
+            }
+            Part::Before | Part::Attended => (attended.clone(), Part::After),
+            Part::After => (attended.end..keys.end, Part::Before),
+        };
+        self.part = next;
+        if range.end == keys.end {
+            self.part = Part::Before;
+            self.segment += 1;
+            if self.segment == self.segments.end {
+                (self.segment, self.row) = (self.segments.start, self.row + 1);
+            }
+        }
         let mut strip = Strip::new(self.strip, self.segments.start, plan);
-        let factor = strip.statistics(self.segment).1[self.row];
-        // A weight of 0, or NaN if the row's are.
-        let excluded = match plan.stage {
-            Stage::Weights => 0.0 * factor,
-            _ => f32::NEG_INFINITY,
+        let factor = strip.statistics(segment).1[row_index];
+        let values = if range == attended {
+            let start = strip.row_start(segment, row_index);
+            Values::Strip(start + attended.start - keys.start, factor)
+        } else {
+            // A weight of 0, or NaN if the row's are.
+            Values::Constant(match plan.stage {
+                Stage::Weights => 0.0 * factor,
+                _ => f32::NEG_INFINITY,
+            })
         };
-        let row_start = strip.row_start(self.segment, self.row);
-        let (range, values) = match self.part {
-            Part::Before => (keys.start..attended.start, Values::Constant(excluded)),
-            Part::Attended => {
-                (attended.clone(), Values::Strip(row_start + attended.start - keys.start, factor))
-            }
-            Part::After => (attended.end..keys.end, Values::Constant(excluded)),
-        };
-        let target = row.start + range.start * output.strides.column;
-        self.part = match self.part {
-            Part::Before => Part::Attended,
-            Part::Attended => Part::After,
-            Part::After => {
-                self.segment += 1;
-                if self.segment == self.segments.end {
-                    (self.segment, self.row) = (self.segments.start, self.row + 1);
-                }
-                Part::Before
-            }
-        };
-        Run { target, elements: range.len(), values }
+        Run {
+            target: row.start + range.start * output.strides.column,
+            elements: range.len(),
+            values,
+        }
     }
 
     #[cold]

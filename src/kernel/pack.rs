@@ -158,16 +158,16 @@ fn pack_wide_panel<S: Lanes>(
     if keys < PANEL {
         panel.fill(0.0);
     }
-    if head_dim > 0 && head.dim_stride == 1 {
+    if keys < PANEL && head.dim_stride == 1 {
+        pack_few(head, first_key, keys, panel);
+    } else if head_dim > 0 && head.dim_stride == 1 {
         let mut next = Ahead::of_rows(head, first_key + PANEL, head_dim);
         for _ in 0..head_dim / BLOCK_DIMS {
             next.prefetch_block(simd);
         }
-        let full = keys / S::F32_LANES * S::F32_LANES;
-        for key in (0..full).step_by(S::F32_LANES) {
+        for key in (0..PANEL).step_by(S::F32_LANES) {
             pack_register(simd, head, first_key + key, &mut panel[key..]);
         }
-        pack_lanes(head, first_key + full, full..keys, panel);
     } else if head.row_stride == 1 {
         for (dim, packed) in panel.chunks_exact_mut(PANEL).enumerate() {
             let start = dim * head.dim_stride + first_key;
@@ -227,6 +227,28 @@ fn pack_register<S: Lanes>(simd: S, head: &HeadRows<&[f32]>, first_key: usize, p
         }
     }
 }
+
+/// Fewer keys than a panel has, four at a time. Of the last four, a key that does not
+/// exist is the last one that does: no result depends on it.
+#[inline(always)]
+fn pack_few(head: &HeadRows<&[f32]>, first_key: usize, keys: usize, panel: &mut [f32]) {
+    let head_dim = panel.len() / PANEL;
+    for key in (0..keys).step_by(FEW) {
+        let mut rows = [&[][..]; FEW];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row =
+                &head.data[(first_key + (key + i).min(keys - 1)) * head.row_stride..][..head_dim];
+        }
+        for (dim, packed) in panel.chunks_exact_mut(PANEL).enumerate() {
+            for (row, packed) in rows.iter().zip(&mut packed[key..][..FEW]) {
+                *packed = row[dim];
+            }
+        }
+    }
+}
+
+/// Keys that are packed side by side where there are few.
+const FEW: usize = 4;
 
 /// Writes keys `first_key..` of the head to some lanes of a panel.
 #[inline(always)]

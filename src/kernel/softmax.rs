@@ -39,8 +39,16 @@ pub(crate) fn exponentiate<S: Lanes, const ROWS: usize, const REGISTERS: usize>(
     maxima: [f32; ROWS],
 ) -> [f32; ROWS] {
     let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
-    add_exponentials(simd, rows, maxima.map(|max| shift_of(simd, max)), &mut sums);
-    sums.map(|sums| tree_sum::<S>(&sums))
+    let mut shifts = [simd.splat_f32s(0.0); ROWS];
+    for (shift, max) in shifts.iter_mut().zip(maxima) {
+        *shift = shift_of(simd, max);
+    }
+    add_exponentials(simd, rows, shifts, &mut sums);
+    let mut totals = [0.0; ROWS];
+    for (total, sums) in totals.iter_mut().zip(&sums) {
+        *total = tree_sum::<S>(sums);
+    }
+    totals
 }
 
 /// What a segment's scores are reduced by. A segment of nothing but −∞ counts as zeros; the

@@ -211,8 +211,10 @@ impl TilePass<'_, '_> {
     fn compute_keys<S: Lanes, const ROWS: usize, const REGISTERS: usize>(mut self, simd: S) {
         let maxima = core::mem::take(&mut self.maxima);
         let maxima = &mut maxima.as_chunks_mut::<LINE>().0[..ROWS];
-        let mut running: [S::f32s; ROWS] =
-            core::array::from_fn(|row| S::as_simd_f32s(&maxima[row]).0[0]);
+        let mut running = [simd.splat_f32s(0.0); ROWS];
+        for (running, maxima) in running.iter_mut().zip(&*maxima) {
+            *running = S::as_simd_f32s(maxima).0[0];
+        }
         let unpacked = matches!(self.keys, KeySource::Rows(..));
         let end = self.end_key - self.first_key;
         // Whole panels to which all rows attend.
