@@ -227,8 +227,17 @@ impl<'a> Inputs<'a> {
     /// What tiles could read keys from.
     pub(crate) fn key_form(&self) -> KeyForm {
         match self.key {
-            CheckedKeys::View(Elements::F32(_), Strides { column: 1, .. }) => KeyForm::Rows,
-            CheckedKeys::View(..) => KeyForm::Strided,
+            CheckedKeys::View(..) if self.extents.is_empty() => KeyForm::Strided,
+            CheckedKeys::View(..) => {
+                // Heads may start anywhere: all of them have to be words.
+                let Extents { batch, kv_heads, .. } = self.extents;
+                let corners = [0, kv_heads.min(2) - 1, (batch.min(2) - 1) * kv_heads];
+                let are_words = |head| match self.key_head(head) {
+                    KeyHead::View(head) => head.are_words(),
+                    KeyHead::Packed(_) => false,
+                };
+                if corners.into_iter().all(are_words) { KeyForm::Rows } else { KeyForm::Strided }
+            }
             CheckedKeys::Packed(_) => KeyForm::Packed,
         }
     }

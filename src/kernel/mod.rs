@@ -28,7 +28,7 @@ pub(crate) mod softmax;
 mod strip;
 pub(crate) mod tanh;
 mod tile;
-mod widen;
+pub(crate) mod widen;
 
 use crate::attention::Stage;
 use crate::isa::Kernel;
@@ -135,7 +135,7 @@ impl Kernel for RowBlocks<'_> {
                     (Some(panels), _) | (None, KeyHead::Packed(panels)) => {
                         KeySource::Packed { panels, far: plan.keys_are_far }
                     }
-                    (None, KeyHead::View(head)) => KeySource::of_rows(&head),
+                    (None, KeyHead::View(head)) => KeySource::Rows(head, 0),
                 };
                 let mut scorer = Scorer { call, rows: &rows, query, maxima, last_panel };
                 scorer.score(simd, segment, keys, &mut strip, &mut writer);

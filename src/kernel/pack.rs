@@ -8,7 +8,7 @@
 
 use super::widen::Widen;
 use crate::element::Elements;
-use crate::lanes::{BLOCK_DIMS, Lanes};
+use crate::lanes::{BLOCK_WORDS, Lanes};
 use crate::workspace::LINE;
 use core::ops::Range;
 
@@ -34,6 +34,29 @@ impl<Data> HeadRows<Data> {
     }
 }
 
+impl<'a, T: Widen> HeadRows<&'a [T]> {
+    /// The rows as words, if dimensions are next to each other and rows start with a word.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> Option<HeadRows<&'a [f32]>> {
+        let aligned = self.dim_stride == 1 && self.row_stride.is_multiple_of(T::PER_WORD);
+        let words = T::words(self.data).filter(|_| aligned)?;
+        Some(HeadRows { row_stride: self.row_stride / T::PER_WORD, ..self.with(words) })
+    }
+}
+
+impl HeadRows<Elements<'_>> {
+    /// Whether tiles can read the rows as they are.
+    pub(crate) fn are_words(&self) -> bool {
+        match self.data {
+            Elements::F32(data) => self.with(data).words().is_some(),
+            #[cfg(feature = "half")]
+            Elements::F16(data) => self.with(data).words().is_some(),
+            #[cfg(feature = "half")]
+            Elements::Bf16(data) => self.with(data).words().is_some(),
+        }
+    }
+}
+
 /// What will be read next, line by line: a walk over rows that asks for it in the order in which
 /// it stands in memory. The hardware fetches ahead of one ascending stream, not of as many as a tile
 /// reads at a time.
@@ -48,9 +71,9 @@ pub(crate) struct Ahead {
 impl Ahead {
     /// From row `first` of a head on, which need not exist.
     #[inline(always)]
-    pub(crate) fn of_rows(head: &HeadRows<&[f32]>, first: usize, head_dim: usize) -> Self {
+    pub(crate) fn of_rows(head: &HeadRows<&[f32]>, first: usize, row_words: usize) -> Self {
         let row = head.data.as_ptr().wrapping_add(first * head.row_stride);
-        let lines_per_row = head_dim.div_ceil(LINE).max(1);
+        let lines_per_row = row_words.div_ceil(LINE).max(1);
         Ahead { row, row_stride: head.row_stride, line: 0, lines_per_row }
     }
 
@@ -61,10 +84,10 @@ impl Ahead {
         Ahead { row, row_stride: 0, line: 0, lines_per_row: usize::MAX }
     }
 
-    /// Asks for as much as a block of dimensions of one panel is.
+    /// Asks for as much as a block of words of one panel is.
     #[inline(always)]
     pub(crate) fn prefetch_block<S: Lanes>(&mut self, simd: S) {
-        const LINES: usize = BLOCK_DIMS * PANEL / LINE;
+        const LINES: usize = BLOCK_WORDS * PANEL / LINE;
         // Past the end of a row, it is the next one if rows are dense.
         for line in self.line..self.line + LINES {
             simd.prefetch(self.row.wrapping_add(line * LINE));
@@ -138,18 +161,18 @@ pub(crate) fn pack_panel<S: Lanes>(
     panel: &mut [f32],
 ) {
     match head.data {
-        Elements::F32(data) => pack_wide_panel(simd, &head.with(data), first_key, panel),
+        Elements::F32(data) => pack_rows(simd, &head.with(data), first_key, panel),
         #[cfg(feature = "half")]
-        Elements::F16(data) => pack_narrow_panel(simd, &head.with(data), first_key, panel),
+        Elements::F16(data) => pack_rows(simd, &head.with(data), first_key, panel),
         #[cfg(feature = "half")]
-        Elements::Bf16(data) => pack_narrow_panel(simd, &head.with(data), first_key, panel),
+        Elements::Bf16(data) => pack_rows(simd, &head.with(data), first_key, panel),
     }
 }
 
 #[inline(always)]
-fn pack_wide_panel<S: Lanes>(
+fn pack_rows<S: Lanes, T: Widen>(
     simd: S,
-    head: &HeadRows<&[f32]>,
+    head: &HeadRows<&[T]>,
     first_key: usize,
     panel: &mut [f32],
 ) {
@@ -158,72 +181,55 @@ fn pack_wide_panel<S: Lanes>(
     if keys < PANEL {
         panel.fill(0.0);
     }
-    if keys < PANEL && head.dim_stride == 1 {
-        pack_few(head, first_key, keys, panel);
-    } else if head_dim > 0 && head.dim_stride == 1 {
-        let mut next = Ahead::of_rows(head, first_key + PANEL, head_dim);
-        for _ in 0..head_dim / BLOCK_DIMS {
-            next.prefetch_block(simd);
+    match head.words() {
+        Some(words) if keys == PANEL && head_dim > 0 => {
+            let mut next = Ahead::of_rows(&words, first_key + PANEL, head_dim / T::PER_WORD);
+            for _ in 0..head_dim / (BLOCK_WORDS * T::PER_WORD) {
+                next.prefetch_block(simd);
+            }
+            for key in (0..PANEL).step_by(S::F32_LANES) {
+                pack_register(simd, head, &words, first_key + key, &mut panel[key..]);
+            }
         }
-        for key in (0..PANEL).step_by(S::F32_LANES) {
-            pack_register(simd, head, first_key + key, &mut panel[key..]);
+        _ if head.dim_stride == 1 => pack_few(head, first_key, keys, panel),
+        _ if head.row_stride == 1 => {
+            for (dim, packed) in panel.chunks_exact_mut(PANEL).enumerate() {
+                let start = dim * head.dim_stride + first_key;
+                for (packed, element) in packed.iter_mut().zip(&head.data[start..][..keys]) {
+                    *packed = element.widen();
+                }
+            }
         }
-    } else if head.row_stride == 1 {
-        for (dim, packed) in panel.chunks_exact_mut(PANEL).enumerate() {
-            let start = dim * head.dim_stride + first_key;
-            packed[..keys].copy_from_slice(&head.data[start..start + keys]);
-        }
-    } else {
-        pack_lanes(head, first_key, 0..keys, panel);
+        _ => pack_lanes(head, first_key, 0..keys, panel),
     }
 }
 
-/// Keys of 16 bits: widened a few dimensions at a time, then packed as wide ones.
-#[cfg(feature = "half")]
+/// One register of keys, all dimensions, through transposing loads of words.
 #[inline(always)]
-fn pack_narrow_panel<S: Lanes, T: Widen>(
+fn pack_register<S: Lanes, T: Widen>(
     simd: S,
     head: &HeadRows<&[T]>,
+    words: &HeadRows<&[f32]>,
     first_key: usize,
-    panel: &mut [f32],
+    packed: &mut [f32],
 ) {
-    let head_dim = panel.len() / PANEL;
-    let keys = PANEL.min(head.rows.saturating_sub(first_key));
-    if keys < PANEL || head.dim_stride != 1 || !head_dim.is_multiple_of(LINE) {
-        panel.fill(0.0);
-        pack_lanes(head, first_key, 0..keys, panel);
-        return;
-    }
-    let mut rows = [[0.0; LINE]; PANEL];
-    for (block, packed) in panel.chunks_exact_mut(LINE * PANEL).enumerate() {
-        for (key, wide) in rows.iter_mut().enumerate() {
-            let narrow = &head.data[(first_key + key) * head.row_stride + block * LINE..][..LINE];
-            T::widen_line(simd, narrow, wide);
-        }
-        let rows =
-            HeadRows { data: rows.as_flattened(), row_stride: LINE, dim_stride: 1, rows: PANEL };
-        for key in (0..PANEL).step_by(S::F32_LANES) {
-            pack_register(simd, &rows, key, &mut packed[key..]);
-        }
-    }
-}
-
-/// One register of keys, all dimensions, through transposing loads.
-#[inline(always)]
-fn pack_register<S: Lanes>(simd: S, head: &HeadRows<&[f32]>, first_key: usize, packed: &mut [f32]) {
     let head_dim = packed.len().div_ceil(PANEL);
-    let blocked = head_dim / BLOCK_DIMS * BLOCK_DIMS;
-    let rows = &head.data[first_key * head.row_stride..];
-    for dim in (0..blocked).step_by(BLOCK_DIMS) {
-        let block = simd.load_transposed(&rows[dim..], head.row_stride);
-        for (i, register) in block.into_iter().enumerate() {
-            let packed = &mut packed[(dim + i) * PANEL..][..S::F32_LANES];
-            S::as_mut_simd_f32s(packed).0[0] = register;
+    let blocks = head_dim / (BLOCK_WORDS * T::PER_WORD);
+    let rows = &words.data[first_key * words.row_stride..];
+    for block in 0..blocks {
+        let first_word = block * BLOCK_WORDS;
+        let words = simd.load_transposed(&rows[first_word..], words.row_stride);
+        for (word, elements) in (first_word..).zip(words) {
+            for (i, element) in T::unpack(simd, elements)[..T::PER_WORD].iter().enumerate() {
+                let packed = &mut packed[(word * T::PER_WORD + i) * PANEL..][..S::F32_LANES];
+                S::as_mut_simd_f32s(packed).0[0] = *element;
+            }
         }
     }
-    for dim in blocked..head_dim {
+    for dim in blocks * BLOCK_WORDS * T::PER_WORD..head_dim {
         for key in 0..S::F32_LANES {
-            packed[dim * PANEL + key] = rows[key * head.row_stride + dim];
+            let element = head.data[(first_key + key) * head.row_stride + dim];
+            packed[dim * PANEL + key] = element.widen();
         }
     }
 }
@@ -231,17 +237,17 @@ fn pack_register<S: Lanes>(simd: S, head: &HeadRows<&[f32]>, first_key: usize, p
 /// Fewer keys than a panel has, four at a time. Of the last four, a key that does not
 /// exist is the last one that does: no result depends on it.
 #[inline(always)]
-fn pack_few(head: &HeadRows<&[f32]>, first_key: usize, keys: usize, panel: &mut [f32]) {
+fn pack_few<T: Widen>(head: &HeadRows<&[T]>, first_key: usize, keys: usize, panel: &mut [f32]) {
     let head_dim = panel.len() / PANEL;
     for key in (0..keys).step_by(FEW) {
-        let mut rows = [&[][..]; FEW];
+        let mut rows: [&[T]; FEW] = [&[]; FEW];
         for (i, row) in rows.iter_mut().enumerate() {
             *row =
                 &head.data[(first_key + (key + i).min(keys - 1)) * head.row_stride..][..head_dim];
         }
         for (dim, packed) in panel.chunks_exact_mut(PANEL).enumerate() {
             for (row, packed) in rows.iter().zip(&mut packed[key..][..FEW]) {
-                *packed = row[dim];
+                *packed = row[dim].widen();
             }
         }
     }

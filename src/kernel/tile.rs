@@ -14,7 +14,7 @@
 //! ([`Lanes::end_dimension`]).
 //!
 //! Where a key is used by few rows, packing it first would cost more than using it: then the tile
-//! takes keys row by row as the caller has them and transposes blocks of 4 dimensions in registers
+//! takes keys row by row as the caller has them and transposes blocks of 4 words in registers
 //! on their way to the FMAs ([`KeySource::Rows`]). The chains are the same.
 //!
 //! What did not help: fetching the next panel by prefetch instructions (the hardware sees the
@@ -23,8 +23,9 @@
 use super::block::Row;
 use super::output::Writer;
 use super::pack::{Ahead, HeadRows, PANEL, QUERY_RUN, pack_panel};
+use super::widen::Widen;
 use crate::element::Elements;
-use crate::lanes::{BLOCK_DIMS, Lanes, LineKernel};
+use crate::lanes::{BLOCK_WORDS, Lanes, LineKernel};
 use crate::workspace::LINE;
 use core::ops::Range;
 
@@ -34,20 +35,10 @@ pub(crate) enum KeySource<'a> {
     /// Packed panels, one after another; `far` if they come from beyond the core's own caches.
     Packed { panels: &'a [f32], far: bool },
     /// The rows of a head from this key on; dimensions are next to each other.
-    Rows(HeadRows<&'a [f32]>, usize),
+    Rows(HeadRows<Elements<'a>>, usize),
 }
 
 impl<'a> KeySource<'a> {
-    /// The rows of a head as they are.
-    #[inline(always)]
-    pub(crate) fn of_rows(head: &HeadRows<Elements<'a>>) -> Self {
-        match head.data {
-            Elements::F32(data) => KeySource::Rows(head.with(data), 0),
-            #[cfg(feature = "half")]
-            _ => unreachable!("the plan packs keys that have to be widened"),
-        }
-    }
-
     /// The same keys from `key` on, the first one of a panel.
     #[inline(always)]
     pub(crate) fn from(self, key: usize, head_dim: usize) -> Self {
@@ -80,7 +71,7 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
     for (run, query) in query[..runs].iter().enumerate() {
         let keys = panels.map(|panel| &panel.as_chunks::<QUERY_RUN>().0[run]);
         if let Some(next) = &mut next {
-            for _ in 0..PANELS * (QUERY_RUN / BLOCK_DIMS) {
+            for _ in 0..PANELS * (QUERY_RUN / BLOCK_WORDS) {
                 next.prefetch_block(simd);
             }
         }
@@ -100,44 +91,55 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
 
 /// As [`tile`], from the rows of the keys as the caller has them.
 #[inline(always)]
-fn tile_of_rows<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+fn tile_of_rows<
+    S: Lanes,
+    T: Widen,
+    const ROWS: usize,
+    const PANELS: usize,
+    const REGISTERS: usize,
+>(
     simd: S,
     query: &[[[f32; QUERY_RUN]; ROWS]],
-    head: &HeadRows<&[f32]>,
+    head: &HeadRows<&[T]>,
     first_key: usize,
     head_dim: usize,
 ) -> Sums<S, ROWS, PANELS, REGISTERS> {
     let mut sums = [[[simd.splat_f32s(0.0); REGISTERS]; PANELS]; ROWS];
-    let stride = head.row_stride;
-    let rows = &head.data[first_key * stride..];
+    let words = head.words().expect("the plan packs keys that are no words");
+    let stride = words.row_stride;
+    let rows = &words.data[first_key * stride..];
     let registers = |panel| (0..REGISTERS).map(move |i| (i, panel * PANEL + i * S::F32_LANES));
-    let blocks = head_dim / BLOCK_DIMS;
+    let blocks = head_dim / (BLOCK_WORDS * T::PER_WORD);
     let keys = PANELS * PANEL;
-    let mut next = Ahead::of_rows(head, first_key + keys, head_dim);
+    let mut next = Ahead::of_rows(&words, first_key + keys, head_dim / T::PER_WORD);
     for block in 0..blocks {
-        let first_dim = block * BLOCK_DIMS;
+        let first_word = block * BLOCK_WORDS;
+        let first_dim = first_word * T::PER_WORD;
         let query = &query[first_dim / QUERY_RUN];
         for _ in 0..PANELS {
             next.prefetch_block(simd);
         }
         for panel in 0..PANELS {
             for (register, key) in registers(panel) {
-                let block = simd.load_transposed(&rows[key * stride + first_dim..], stride);
-                for (i, keys) in block.into_iter().enumerate() {
-                    for (query, sums) in query.iter().zip(&mut sums) {
-                        let element = simd.splat_f32s(query[first_dim % QUERY_RUN + i]);
-                        let sum = &mut sums[panel][register];
-                        *sum = simd.mul_add_f32s(element, keys, *sum);
+                let words = simd.load_transposed(&rows[key * stride + first_word..], stride);
+                for (word, keys) in words.into_iter().enumerate() {
+                    for (i, keys) in T::unpack(simd, keys)[..T::PER_WORD].iter().enumerate() {
+                        let dim = first_dim % QUERY_RUN + word * T::PER_WORD + i;
+                        for (query, sums) in query.iter().zip(&mut sums) {
+                            let element = simd.splat_f32s(query[dim]);
+                            let sum = &mut sums[panel][register];
+                            *sum = simd.mul_add_f32s(element, *keys, *sum);
+                        }
                     }
                 }
             }
         }
     }
-    for dim in blocks * BLOCK_DIMS..head_dim {
+    for dim in blocks * BLOCK_WORDS * T::PER_WORD..head_dim {
         let mut keys = [[simd.splat_f32s(0.0); REGISTERS]; PANELS];
         let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(keys.as_flattened_mut());
         for (key, lane) in lanes.iter_mut().enumerate() {
-            *lane = rows[key * stride + dim];
+            *lane = head.data[(first_key + key) * head.row_stride + dim].widen();
         }
         multiply_add(simd, &query[dim / QUERY_RUN], dim % QUERY_RUN, keys, &mut sums);
     }
@@ -275,8 +277,7 @@ impl TilePass<'_, '_> {
             let mut sums: Sums<S, ROWS, 1, REGISTERS> = match self.keys {
                 KeySource::Rows(head, first_key) if head.rows < first_key + key + PANEL => {
                     let panel = &mut self.last_panel[..PANEL * self.head_dim];
-                    let rows = head.with(Elements::F32(head.data));
-                    pack_panel(simd, &rows, first_key + key, panel);
+                    pack_panel(simd, &head, first_key + key, panel);
                     let keys = KeySource::Packed { panels: panel, far: false };
                     key_sums(simd, self.query, keys, 0, self.head_dim)
                 }
@@ -366,7 +367,14 @@ fn key_sums<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: u
             tile(simd, query, core::array::from_fn(|i| &panels[i * head_dim..][..head_dim]), next)
         }
         KeySource::Rows(head, first_key) => {
-            tile_of_rows(simd, query, &head, first_key + key, head_dim)
+            let key = first_key + key;
+            match head.data {
+                Elements::F32(data) => tile_of_rows(simd, query, &head.with(data), key, head_dim),
+                #[cfg(feature = "half")]
+                Elements::F16(data) => tile_of_rows(simd, query, &head.with(data), key, head_dim),
+                #[cfg(feature = "half")]
+                Elements::Bf16(data) => tile_of_rows(simd, query, &head.with(data), key, head_dim),
+            }
         }
     }
 }
