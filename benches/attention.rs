@@ -119,7 +119,7 @@ impl Trial {
         let Task { q_heads, kv_heads, query_rows, keys, head_dim, .. } = self.task;
         let query = TensorRef::new(&self.query[..], [q_heads, query_rows, head_dim]);
         let view = TensorRef::new(&self.key[..], [kv_heads, keys, head_dim]);
-        let key = self.packed.as_ref().map_or(Keys::View(view), Keys::Packed);
+        let key = self.packed.as_ref().map_or(Keys::View(view.into()), Keys::Packed);
         let output = TensorMut::new(&mut self.output[..], [q_heads, query_rows, keys]);
         attention
             .compute_into(query, key, output, &mut self.workspace)

@@ -1,42 +1,48 @@
 //! The options of a call, and the calls on them.
 
 use crate::driver;
+use crate::element::Element;
 use crate::error::Error;
 use crate::isa::Isa;
 use crate::kernel::Call;
 use crate::packed_keys::PackedKeys;
 use crate::plan::Plan;
+use crate::positions::{Causal, Positions};
 use crate::problem::{Extents, Inputs, Output};
-use crate::tensor::{TensorMut, TensorRef, element_count};
+use crate::tensor::{Tensor, TensorMut, TensorRef, View, ViewMut, element_count};
 use crate::workspace::Workspace;
 use alloc::vec::Vec;
 use core::f64::consts::LOG2_E;
 
-/// What a call computes.
+/// What a call computes: the weights, or the logits at one of three points on the way to them.
+///
+/// scale → softcap → bias and ALiBi → exclusion → sink → softmax (docs/semantics.md).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// The scaled logits, `scale · q·k`.
+    /// The scaled logits, `scale · q·k`, of every key that exists. Keys beyond a length are −∞.
     Scores,
-    /// The attention weights, `softmax(scale · Q Kᵀ)` over the keys: each row sums to 1.
+    /// The scores after the softcap, `softcap · tanh(score / softcap)`, of every key that exists.
+    Capped,
+    /// The logits that the softmax sees: capped scores plus bias and ALiBi; −∞ where excluded.
+    Biased,
+    /// The attention weights, the softmax over the keys: each row sums to 1, or is 0 throughout if
+    /// nothing is left of it.
     #[default]
     Weights,
-}
-
-impl Stage {
-    /// What queries are multiplied by: `scale`, in log2 units where exponentials follow.
-    pub(crate) fn query_factor(self, scale: Option<f32>, head_dim: usize) -> f32 {
-        let scale = scale.unwrap_or_else(|| default_scale(head_dim));
-        match self {
-            Stage::Scores => scale,
-            Stage::Weights => log2_units(scale),
-        }
-    }
 }
 
 /// `scale · log2(e)`, rounded once, kept finite.
 pub(crate) fn log2_units(scale: f32) -> f32 {
     ((f64::from(scale) * LOG2_E) as f32).clamp(f32::MIN, f32::MAX)
+}
+
+/// A logit in the units of a stage: log2 where exponentials follow.
+pub(crate) fn in_units_of(stage: Stage, logit: f32) -> f32 {
+    match stage {
+        Stage::Weights => (f64::from(logit) * LOG2_E) as f32,
+        Stage::Scores | Stage::Capped | Stage::Biased => logit,
+    }
 }
 
 /// `1/√head_dim`; 1 if there are no dimensions.
@@ -67,13 +73,19 @@ const SERIAL_WORK: usize = 1 << 20;
 #[non_exhaustive]
 pub enum Keys<'a> {
     /// `[batch, kv_heads, keys, head_dim]` with any strides.
-    View(TensorRef<'a>),
+    View(View<'a>),
     /// Kept in panels from call to call.
     Packed(&'a PackedKeys),
 }
 
-impl<'a> From<TensorRef<'a>> for Keys<'a> {
-    fn from(view: TensorRef<'a>) -> Self {
+impl<'a, T: Element> From<TensorRef<'a, T>> for Keys<'a> {
+    fn from(view: TensorRef<'a, T>) -> Self {
+        Keys::View(view.into())
+    }
+}
+
+impl<'a> From<View<'a>> for Keys<'a> {
+    fn from(view: View<'a>) -> Self {
         Keys::View(view)
     }
 }
@@ -107,15 +119,21 @@ impl<'a> From<&'a PackedKeys> for Keys<'a> {
 /// assert_eq!(output[..], weights[..]);
 /// # Ok::<(), softdot::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Attention {
-    scale: Option<f32>,
-    stage: Stage,
+#[derive(Clone, Debug, Default)]
+pub struct Attention<'a> {
+    pub(crate) scale: Option<f32>,
+    pub(crate) softcap: Option<f32>,
+    pub(crate) bias: Option<View<'a>>,
+    pub(crate) alibi_slopes: Option<&'a [f32]>,
+    pub(crate) mask: Option<Tensor<&'a [bool]>>,
+    pub(crate) positions: Positions<'a>,
+    pub(crate) sinks: Option<&'a [f32]>,
+    pub(crate) stage: Stage,
     isa: Option<Isa>,
     threads: Threads,
 }
 
-impl Attention {
+impl<'a> Attention<'a> {
     /// Weights, `scale = 1/√head_dim`, on the widest instruction set and the current pool.
     pub fn new() -> Self {
         Self::default()
@@ -129,7 +147,75 @@ impl Attention {
         self
     }
 
-    /// What to compute: scores or weights.
+    /// Caps scores softly to (−softcap, softcap): `softcap · tanh(score / softcap)`, before bias
+    /// and mask (Gemma 2). Finite and above 0.
+    #[must_use]
+    pub fn softcap(mut self, softcap: f32) -> Self {
+        self.softcap = Some(softcap);
+        self
+    }
+
+    /// What to add to the scaled, capped scores: `[batch, q_heads, query_rows, keys]`, each extent
+    /// as that of the result or 1, any strides. −∞ excludes.
+    #[must_use]
+    pub fn bias(mut self, bias: impl Into<View<'a>>) -> Self {
+        self.bias = Some(bias.into());
+        self
+    }
+
+    /// ALiBi: adds `slope · (key position − query position)`, one slope for each query head.
+    /// [`alibi_slopes`](crate::alibi_slopes) has the standard ones. Query rows stand where
+    /// [`Attention::causal`] says.
+    #[must_use]
+    pub fn alibi_slopes(mut self, slopes: &'a [f32]) -> Self {
+        self.alibi_slopes = Some(slopes);
+        self
+    }
+
+    /// Which keys each row may attend to, `true` = attend: `[batch, q_heads, query_rows, keys]`,
+    /// each extent as that of the result or 1, any strides.
+    #[must_use]
+    pub fn mask(mut self, mask: Tensor<&'a [bool]>) -> Self {
+        self.mask = Some(mask);
+        self
+    }
+
+    /// No row attends to keys after its own position. Without this option rows stand as in
+    /// [`Causal::BottomRight`], for those options that count from there.
+    #[must_use]
+    pub fn causal(mut self, causal: Causal) -> Self {
+        self.positions.causal = Some(causal);
+        self
+    }
+
+    /// Each row attends to at most `left` keys before its own position and `right` after it, and to
+    /// the key at it; `None` is unbounded. Query rows stand where [`Attention::causal`] says.
+    #[must_use]
+    pub fn window(
+        mut self,
+        left: impl Into<Option<usize>>,
+        right: impl Into<Option<usize>>,
+    ) -> Self {
+        self.positions.window = (left.into(), right.into());
+        self
+    }
+
+    /// How many keys each batch entry has, the first ones; nothing beyond them is read.
+    #[must_use]
+    pub fn key_lengths(mut self, lengths: &'a [usize]) -> Self {
+        self.positions.key_lengths = Some(lengths);
+        self
+    }
+
+    /// A logit for each query head that takes part in the normalisation and gets no weight
+    /// (GPT-OSS). Neither scaled nor capped; −∞ is no sink.
+    #[must_use]
+    pub fn sinks(mut self, sinks: &'a [f32]) -> Self {
+        self.sinks = Some(sinks);
+        self
+    }
+
+    /// What to compute: weights, or logits on the way to them.
     #[must_use]
     pub fn stage(mut self, stage: Stage) -> Self {
         self.stage = stage;
@@ -153,20 +239,21 @@ impl Attention {
     /// Scores or weights, dense, `[batch, q_heads, query_rows, keys]`.
     ///
     /// `query` is `[batch, q_heads, query_rows, head_dim]`, `key` is
-    /// `[batch, kv_heads, keys, head_dim]`, a [`TensorRef`] or [`&PackedKeys`](PackedKeys); `q_heads` is a multiple of `kv_heads`, and query head
-    /// `h` reads key head `h / (q_heads / kv_heads)` (grouped-query attention). Extents may be 0:
-    /// without dimensions every score is 0, without keys rows are empty.
+    /// `[batch, kv_heads, keys, head_dim]`, a [`TensorRef`] or [`&PackedKeys`](PackedKeys);
+    /// `q_heads` is a multiple of `kv_heads`, and query head `h` reads key head
+    /// `h / (q_heads / kv_heads)` (grouped-query attention). Extents may be 0: without dimensions
+    /// every score is 0, without keys rows are empty.
     ///
     /// # Errors
-    /// Views that do not fit each other or reach past their data, a scale that is not finite, an
-    /// instruction set that the CPU lacks, memory that cannot be had. See [`Error`].
-    pub fn compute<'a>(
+    /// Views and options that do not fit each other or reach past their data, a scale that is not
+    /// finite, an instruction set that the CPU lacks, memory that cannot be had. See [`Error`].
+    pub fn compute<'k>(
         &self,
-        query: TensorRef<'a>,
-        key: impl Into<Keys<'a>>,
+        query: impl Into<View<'k>>,
+        key: impl Into<Keys<'k>>,
     ) -> Result<Vec<f32>, Error> {
-        let key = key.into();
-        let inputs = Inputs::new(query, key, self.scale, self.stage)?;
+        let (query, key) = (query.into(), key.into());
+        let inputs = Inputs::new(query, key, self)?;
         let shape = inputs.extents.output_shape();
         let elements = element_count("output", shape)?;
         let mut output = Vec::new();
@@ -186,21 +273,21 @@ impl Attention {
     ///
     /// # Errors
     /// As [`Attention::compute`]; then nothing has been written.
-    pub fn compute_into<'a>(
+    pub fn compute_into<'k, 'o>(
         &self,
-        query: TensorRef<'a>,
-        key: impl Into<Keys<'a>>,
-        output: TensorMut<'_>,
+        query: impl Into<View<'k>>,
+        key: impl Into<Keys<'k>>,
+        output: impl Into<ViewMut<'o>>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        let inputs = Inputs::new(query, key.into(), self.scale, self.stage)?;
-        let output = Output::new(output, &inputs.extents)?;
+        let inputs = Inputs::new(query.into(), key.into(), self)?;
+        let output = Output::new(output.into(), &inputs.extents)?;
         let plan = self.plan_for(&inputs)?;
         if plan.is_empty() {
             return Ok(());
         }
-        let memory = workspace.aligned(plan.workspace_bytes / size_of::<f32>())?;
-        driver::run(Call { inputs: &inputs, output: &output, plan: &plan }, memory);
+        let (memory, rows) = workspace.reserve(plan.memory().total(), plan.known_rows())?;
+        driver::run(Call { inputs: &inputs, output: &output, plan: &plan }, memory, rows);
         Ok(())
     }
 
@@ -216,8 +303,12 @@ impl Attention {
     ///
     /// # Errors
     /// As [`Attention::compute`], but for memory.
-    pub fn plan<'a>(&self, query: TensorRef<'a>, key: impl Into<Keys<'a>>) -> Result<Plan, Error> {
-        self.plan_for(&Inputs::new(query, key.into(), self.scale, self.stage)?)
+    pub fn plan<'k>(
+        &self,
+        query: impl Into<View<'k>>,
+        key: impl Into<Keys<'k>>,
+    ) -> Result<Plan, Error> {
+        self.plan_for(&Inputs::new(query.into(), key.into(), self)?)
     }
 
     fn plan_for(&self, inputs: &Inputs<'_>) -> Result<Plan, Error> {

@@ -1,24 +1,31 @@
 //! The only loop over tasks, and the only place where threads are known.
 
+use crate::kernel::block::Row;
 use crate::kernel::pack::PANEL;
 use crate::kernel::{Call, FinishBlock, PackPanels, RowBlocks, Scratch};
 use crate::plan::{KeyAccess, Task};
 use crate::shared::SharedSlice;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Runs a call. `workspace` holds `plan.memory().total()` elements.
+/// Runs a call. `workspace` holds `plan.memory().total()` elements, `rows` are
+/// `plan.known_rows()`.
 ///
 /// Heads go in waves of as many as are in flight at a time. In each wave the keys are packed,
 /// then the blocks of rows are computed, then, if blocks were split by segments, merged; the
 /// tasks of a step are independent of each other.
 #[allow(unsafe_code, reason = "tasks take disjoint parts of the workspace")]
-pub(crate) fn run(call: Call<'_>, workspace: &mut [f32]) {
+pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
     let plan = call.plan;
     let memory = plan.memory();
     let (packed, rest) = workspace.split_at_mut(memory.all_packed());
     let (strips, scratch) = rest.split_at_mut(memory.all_strips());
     let all_strips = SharedSlice::new(strips);
     let scratch = SharedSlice::new(scratch);
+    let all_rows = SharedSlice::new(rows);
+    let rows_of = |thread: usize| {
+        let rows = 2 * plan.block_rows;
+        thread * rows..(thread + 1) * rows
+    };
 
     for first_head in (0..plan.heads).step_by(plan.heads_in_flight) {
         let heads = plan.heads_in_flight.min(plan.heads - first_head);
@@ -36,28 +43,34 @@ pub(crate) fn run(call: Call<'_>, workspace: &mut [f32]) {
             } else {
                 thread * memory.strip..(thread + 1) * memory.strip
             };
-            // SAFETY: a thread's scratch and strips are used by one task at a time; the strip of a
-            // shared block is divided by segments.
-            let (strips, scratch) = unsafe {
+            // SAFETY: what a thread has is used by one task at a time; the strip of a shared block
+            // is divided by segments.
+            let (strips, scratch, rows) = unsafe {
                 let start = thread * memory.scratch();
-                (all_strips.slice(strips), scratch.slice(start..start + memory.scratch()))
+                (
+                    all_strips.slice(strips),
+                    scratch.slice(start..start + memory.scratch()),
+                    all_rows.slice(rows_of(thread)),
+                )
             };
             let (query, rest) = scratch.split_at_mut(memory.query);
             let (maxima, last_panel) = rest.split_at_mut(memory.maxima);
-            let scratch = Scratch { query, maxima, last_panel };
+            let scratch = Scratch { query, maxima, last_panel, rows };
             let packed = (plan.key_access == KeyAccess::Packed)
                 .then(|| &packed[head * memory.packed..][..memory.packed]);
             let head = first_head + head;
             plan.isa.run(RowBlocks { call, head, blocks, segments, packed, strips, scratch });
         });
         if plan.shares_strips() {
-            for_each_task(plan.threads, heads * plan.blocks_per_head(), |task, _| {
+            for_each_task(plan.threads, heads * plan.blocks_per_head(), |task, thread| {
                 let (head, block) = (task / plan.blocks_per_head(), task % plan.blocks_per_head());
-                // SAFETY: each task has a strip of its own; the tasks before are done.
-                let strip =
-                    unsafe { all_strips.slice(task * memory.strip..(task + 1) * memory.strip) };
-                let (head, rows) = (first_head + head, plan.block(block));
-                plan.isa.run(FinishBlock { call, head, rows, strip });
+                let strip = task * memory.strip..(task + 1) * memory.strip;
+                // SAFETY: each task has a strip of its own, and its thread's rows; the tasks before
+                // are done.
+                let (strip, rows) =
+                    unsafe { (all_strips.slice(strip), all_rows.slice(rows_of(thread))) };
+                let head = first_head + head;
+                plan.isa.run(FinishBlock { call, head, block, strip, rows });
             });
         }
     }

@@ -95,6 +95,22 @@ pub enum Error {
         /// The value that came.
         found: f32,
     },
+    /// A value is not a positive, finite number.
+    NotPositive {
+        /// The argument.
+        argument: &'static str,
+        /// The value that came.
+        found: f32,
+    },
+    /// A batch entry is said to have more keys than there are.
+    KeyLength {
+        /// The batch entry.
+        batch: usize,
+        /// Keys that there are.
+        keys: usize,
+        /// The length that came.
+        found: usize,
+    },
     /// The CPU lacks the instruction set that was asked for.
     IsaUnavailable {
         /// The instruction set that was asked for.
@@ -156,6 +172,14 @@ impl fmt::Display for Error {
             Error::NotFinite { argument, found } => {
                 write!(f, "{argument}: expected a finite number, found {found}")
             }
+            Error::NotPositive { argument, found } => {
+                write!(f, "{argument}: expected a finite number above 0, found {found}")
+            }
+            Error::KeyLength { batch, keys, found } => write!(
+                f,
+                "key_lengths: expected at most {keys} (as the key), found {found} for batch entry \
+                 {batch}"
+            ),
             Error::IsaUnavailable { isa } => {
                 write!(f, "isa: expected one that this CPU has (")?;
                 for (i, available) in Isa::available().enumerate() {

@@ -1,7 +1,8 @@
 //! The instructions that the kernels need and pulp lacks, one implementation per instruction set.
 //!
-//! A *lane block* is what [`Lanes::load_transposed`] returns: 4 consecutive head dimensions of as
-//! many consecutive keys as there are lanes, one register per dimension, keys in lanes.
+//! A *lane block* is what [`Lanes::load_transposed`] returns: 4 consecutive words of as many
+//! consecutive keys as there are lanes, one register per word, keys in lanes. A word is 32 bits: a
+//! dimension, or two of a narrow type.
 //!
 //! Nothing here rounds: these move data and choose, so the numerics contract does not depend on
 //! them.
@@ -9,8 +10,8 @@
 
 use pulp::Simd;
 
-/// Head dimensions that one transposing load covers.
-pub(crate) const BLOCK_DIMS: usize = 4;
+/// Words of a key that one transposing load covers.
+pub(crate) const BLOCK_WORDS: usize = 4;
 
 /// The shape of a register tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +40,20 @@ pub(crate) trait Lanes: Simd {
     ///
     /// # Panics
     /// If `rows` is shorter than the last key's four elements need.
-    fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS];
+    fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS];
 
     /// `values` with +0 wherever `x < bound`; a NaN in `x` keeps the value.
     #[inline(always)]
     fn zero_below(self, values: Self::f32s, x: Self::f32s, bound: f32) -> Self::f32s {
         let below = self.less_than_f32s(x, self.splat_f32s(bound));
         self.select_f32s(below, self.splat_f32s(0.0), values)
+    }
+
+    /// The f16 in the upper half of each lane, widened.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn widen_f16(self, halves: Self::u32s) -> Self::f32s {
+        crate::kernel::widen::widen_f16(self, halves)
     }
 
     /// Writes whole registers past the caches. `output` has to be aligned to a register and a
@@ -78,8 +86,8 @@ pub(crate) trait Lanes: Simd {
 
 /// A lane block gathered element by element.
 #[inline(always)]
-fn gather_transposed<S: Lanes>(simd: S, rows: &[f32], row_stride: usize) -> [S::f32s; BLOCK_DIMS] {
-    let mut block = [simd.splat_f32s(0.0); BLOCK_DIMS];
+fn gather_transposed<S: Lanes>(simd: S, rows: &[f32], row_stride: usize) -> [S::f32s; BLOCK_WORDS] {
+    let mut block = [simd.splat_f32s(0.0); BLOCK_WORDS];
     for (dim, register) in block.iter_mut().enumerate() {
         let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(core::slice::from_mut(register));
         for (key, lane) in lanes.iter_mut().enumerate() {
@@ -95,7 +103,7 @@ macro_rules! portable_lanes {
             const TILE: TileShape = $tile;
 
             #[inline(always)]
-            fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS] {
+            fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS] {
                 gather_transposed(self, rows, row_stride)
             }
 
@@ -114,7 +122,7 @@ portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2 });
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{BLOCK_DIMS, Lanes, LineKernel, TileShape};
+    use super::{BLOCK_WORDS, Lanes, LineKernel, TileShape};
     use core::arch::{asm, x86_64::*};
     use pulp::x86::{V3, V4};
 
@@ -125,7 +133,7 @@ mod x86 {
     /// Each row has to have 4 elements.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; BLOCK_DIMS] {
+    unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; BLOCK_WORDS] {
         let (a, b, c, d): (__m256, __m256, __m256, __m256);
         // SAFETY: the caller's promise; the assembly reads four elements of each row.
         unsafe {
@@ -166,7 +174,7 @@ mod x86 {
     /// Each row has to have 4 elements.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn transpose_16(rows: *const f32, row_stride: usize) -> [__m512; BLOCK_DIMS] {
+    unsafe fn transpose_16(rows: *const f32, row_stride: usize) -> [__m512; BLOCK_WORDS] {
         let (a, b, c, d): (__m512, __m512, __m512, __m512);
         // SAFETY: the caller's promise; the assembly reads four elements of each row.
         unsafe {
@@ -220,8 +228,8 @@ mod x86 {
         /// Rows `r` and `r + 4` share a register, half each, so that the 4×4 transpose inside
         /// the halves leaves the keys in order.
         #[inline(always)]
-        fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS] {
-            assert!(rows.len() >= 7 * row_stride + BLOCK_DIMS);
+        fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS] {
+            assert!(rows.len() >= 7 * row_stride + BLOCK_WORDS);
             // SAFETY: `self` proves AVX2; the assertion keeps the last row inside `rows`.
             unsafe { transpose_8(rows.as_ptr(), row_stride) }.map(pulp::cast)
         }
@@ -274,8 +282,8 @@ mod x86 {
         /// Rows `r`, `r + 4`, `r + 8` and `r + 12` share a register, a quarter each, so that the
         /// 4×4 transpose inside the quarters leaves the keys in order.
         #[inline(always)]
-        fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS] {
-            assert!(rows.len() >= 15 * row_stride + BLOCK_DIMS);
+        fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS] {
+            assert!(rows.len() >= 15 * row_stride + BLOCK_WORDS);
             // SAFETY: `self` proves AVX-512; the assertion keeps the last row inside `rows`.
             unsafe { transpose_16(rows.as_ptr(), row_stride) }.map(pulp::cast)
         }
@@ -286,6 +294,16 @@ mod x86 {
             unsafe {
                 let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(pulp::cast(x), _mm512_set1_ps(bound));
                 pulp::cast(_mm512_maskz_mov_ps(kept, pulp::cast(values)))
+            }
+        }
+
+        #[cfg(feature = "half")]
+        #[inline(always)]
+        fn widen_f16(self, halves: Self::u32s) -> Self::f32s {
+            // SAFETY: `self` proves AVX-512.
+            unsafe {
+                let halves = _mm512_srli_epi32::<16>(pulp::cast(halves));
+                pulp::cast(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(halves)))
             }
         }
 
@@ -325,7 +343,7 @@ mod x86 {
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64 {
-    use super::{BLOCK_DIMS, Lanes, LineKernel, TileShape};
+    use super::{BLOCK_WORDS, Lanes, LineKernel, TileShape};
     use core::arch::aarch64::*;
     use core::sync::atomic::{Ordering, compiler_fence};
     use pulp::aarch64::Neon;
@@ -346,8 +364,8 @@ mod aarch64 {
         }
 
         #[inline(always)]
-        fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_DIMS] {
-            assert!(rows.len() >= 3 * row_stride + BLOCK_DIMS);
+        fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS] {
+            assert!(rows.len() >= 3 * row_stride + BLOCK_WORDS);
             // SAFETY: `self` proves NEON; the assertion keeps row 3, the last one, inside `rows`.
             unsafe {
                 let quad = |row: usize| vld1q_f32(rows.as_ptr().add(row * row_stride));

@@ -33,9 +33,11 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod alibi;
 mod attention;
 mod caches;
 mod driver;
+mod element;
 mod error;
 mod isa;
 mod kernel;
@@ -44,6 +46,7 @@ mod lanes;
 mod ndarray;
 mod packed_keys;
 mod plan;
+mod positions;
 mod primitives;
 mod problem;
 #[cfg(feature = "std")]
@@ -52,17 +55,20 @@ mod shared;
 mod tensor;
 mod workspace;
 
+pub use alibi::alibi_slopes;
 pub use attention::{Attention, Keys, Stage, Threads, attention_weights};
 pub use caches::Caches;
+pub use element::{Element, Elements, ElementsMut};
 pub use error::Error;
 pub use isa::{Isa, Selection};
 pub use packed_keys::PackedKeys;
 pub use plan::Plan;
+pub use positions::Causal;
 pub use primitives::{
     dot, dot_on, scaled_softmax, scaled_softmax_in_place, scaled_softmax_in_place_on,
     scaled_softmax_on,
 };
-pub use tensor::{Shape, Tensor, TensorMut, TensorRef};
+pub use tensor::{Shape, Tensor, TensorMut, TensorRef, View, ViewMut};
 pub use workspace::Workspace;
 
 /// What the project's own tests reach into; not part of the interface.

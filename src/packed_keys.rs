@@ -1,11 +1,12 @@
 //! Keys kept in panels from call to call: a key cache that attention reads at the rate of memory.
 
+use crate::element::Elements;
 use crate::error::Error;
 use crate::isa::{Isa, Kernel};
 use crate::kernel::pack::{self, HeadRows, PANEL};
 use crate::lanes::Lanes;
 use crate::problem::{expect_extent, head_rows};
-use crate::tensor::{TensorRef, element_count};
+use crate::tensor::{View, element_count};
 use alloc::vec::Vec;
 
 /// Keys in the order in which the kernels read them, `[batch, kv_heads, keys, head_dim]`.
@@ -52,7 +53,8 @@ impl PackedKeys {
     ///
     /// # Errors
     /// As [`PackedKeys::append`].
-    pub fn from_view(key: TensorRef<'_>) -> Result<Self, Error> {
+    pub fn from_view<'a>(key: impl Into<View<'a>>) -> Result<Self, Error> {
+        let key = key.into();
         let [batch, kv_heads, _, head_dim] = key.shape();
         let mut packed = Self::new(batch, kv_heads, head_dim);
         packed.append(key)?;
@@ -115,7 +117,8 @@ impl PackedKeys {
     /// # Errors
     /// [`Error::Extent`] if batch, heads or head_dim differ, errors of the view itself, and those
     /// of [`PackedKeys::reserve`]; then nothing has changed.
-    pub fn append(&mut self, key: TensorRef<'_>) -> Result<(), Error> {
+    pub fn append<'a>(&mut self, key: impl Into<View<'a>>) -> Result<(), Error> {
+        let key = key.into();
         let strides = key.layout.check("key", key.data.len())?;
         let [batch, kv_heads, new_keys, head_dim] = key.shape();
         let from = "as the packed keys";
@@ -150,7 +153,7 @@ impl PackedKeys {
 
 /// Writes the keys of one head behind the `first` that are there.
 struct AppendKeys<'a> {
-    head: HeadRows<'a>,
+    head: HeadRows<Elements<'a>>,
     first: usize,
     packed: &'a mut [f32],
     head_dim: usize,
@@ -171,7 +174,7 @@ impl Kernel for AppendKeys<'_> {
             if count == PANEL {
                 pack::pack_panel(simd, &head, new, panel);
             } else {
-                pack::pack_lanes(&head, new, lane..lane + count, panel);
+                pack::pack_keys(&head, new, lane..lane + count, panel);
             }
             key += count;
         }

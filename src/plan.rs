@@ -4,6 +4,7 @@
 use crate::attention::Stage;
 use crate::caches::Caches;
 use crate::isa::{Isa, Kernel};
+use crate::kernel::block::Row;
 use crate::kernel::pack::{PANEL, QUERY_RUN};
 use crate::kernel::softmax::SEGMENT;
 use crate::lanes::{Lanes, TileShape};
@@ -15,7 +16,7 @@ use core::{fmt, ops::Range};
 pub(crate) const MARGIN: usize = PANEL;
 
 /// Query rows of a block at most: enough for a panel of keys to pay for its way into L1.
-pub(crate) const MOST_BLOCK_ROWS: usize = 48;
+const MOST_BLOCK_ROWS: usize = 48;
 
 /// Tasks per thread that even out what the threads get.
 const TASKS_PER_THREAD: usize = 8;
@@ -128,7 +129,8 @@ impl Plan {
         let output_bytes = (extents.output_shape().iter())
             .fold(size_of::<f32>(), |product, &extent| product.saturating_mul(extent));
         plan.streaming = output_bytes > caches.l3;
-        plan.workspace_bytes = plan.memory().total().saturating_mul(size_of::<f32>());
+        plan.workspace_bytes = (plan.memory().total().saturating_mul(size_of::<f32>()))
+            .saturating_add(plan.known_rows().saturating_mul(size_of::<Row>()));
         plan
     }
 
@@ -251,6 +253,11 @@ impl Plan {
     /// Scores need no merge.
     pub(crate) fn shares_strips(&self) -> bool {
         self.splits > 1 && self.stage == Stage::Weights
+    }
+
+    /// Rows that are known at a time: those of two blocks per thread.
+    pub(crate) fn known_rows(&self) -> usize {
+        self.threads.saturating_mul(2 * self.block_rows)
     }
 
     /// How the workspace is laid out.

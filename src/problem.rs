@@ -1,13 +1,15 @@
 //! A call, validated: after this there is no error path.
 
-use crate::attention::Keys;
-use crate::attention::Stage;
+use crate::attention::{Attention, Keys, Stage, default_scale, in_units_of};
+use crate::element::{Elements, ElementsMut};
 use crate::error::Error;
 use crate::kernel::pack::HeadRows;
 use crate::packed_keys::PackedKeys;
 use crate::plan::MARGIN;
+use crate::positions::Positions;
 use crate::shared::SharedSlice;
-use crate::tensor::{Strides, TensorMut, TensorRef, element_count};
+use crate::tensor::{OUTPUT_AXES, Strides, View, ViewMut, element_count};
+use crate::workspace::LINE;
 use core::ops::Range;
 
 /// The extents of a call.
@@ -48,25 +50,48 @@ impl Extents {
     }
 }
 
-/// What goes in: checked views and the factor for the queries.
+/// What goes in: checked views, and the options in the units of the stage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inputs<'a> {
     pub(crate) extents: Extents,
     /// What query elements are multiplied by when they are packed.
     pub(crate) query_factor: f32,
-    query: (&'a [f32], Strides),
+    pub(crate) adjustments: Adjustments<'a>,
+    positions: Positions<'a>,
+    sinks: Option<&'a [f32]>,
+    query: (Elements<'a>, Strides),
     key: CheckedKeys<'a>,
+}
+
+/// What happens to each score between the tile and the softmax.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Adjustments<'a> {
+    pub(crate) stage: Stage,
+    /// A logit of 1 in the units of the stage.
+    pub(crate) unit: f32,
+    /// `cap · tanh(score)`.
+    pub(crate) cap: Option<f32>,
+    pub(crate) bias: Option<(Elements<'a>, Strides)>,
+    pub(crate) slopes: Option<&'a [f32]>,
+    pub(crate) mask: Option<(&'a [bool], Strides)>,
+}
+
+impl Adjustments<'_> {
+    /// Whether there is nothing to do.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.cap.is_none() && self.bias.is_none() && self.slopes.is_none() && self.mask.is_none()
+    }
 }
 
 /// Keys whose extents are known to fit.
 #[derive(Clone, Copy, Debug)]
 enum CheckedKeys<'a> {
-    View(&'a [f32], Strides),
+    View(Elements<'a>, Strides),
     Packed(&'a PackedKeys),
 }
 
 /// One query row of a head's group, by its place in the query and in the output.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RowIndex {
     pub(crate) batch: usize,
     pub(crate) q_head: usize,
@@ -74,15 +99,17 @@ pub(crate) struct RowIndex {
 }
 
 impl<'a> Inputs<'a> {
-    /// Checks the views against each other. `scale` is finite or absent.
+    /// Checks views and options against each other.
     pub(crate) fn new(
-        query: TensorRef<'a>,
+        query: View<'a>,
         key: Keys<'a>,
-        scale: Option<f32>,
-        stage: Stage,
+        attention: &Attention<'a>,
     ) -> Result<Self, Error> {
-        if let Some(scale) = scale.filter(|scale| !scale.is_finite()) {
+        if let Some(scale) = attention.scale.filter(|scale| !scale.is_finite()) {
             return Err(Error::NotFinite { argument: "scale", found: scale });
+        }
+        if let Some(cap) = attention.softcap.filter(|cap| !(cap.is_finite() && *cap > 0.0)) {
+            return Err(Error::NotPositive { argument: "softcap", found: cap });
         }
         let query_strides = query.layout.check("query", query.data.len())?;
         let (key_shape, key) = match key {
@@ -101,27 +128,77 @@ impl<'a> Inputs<'a> {
         }
         let extents = Extents { batch, q_heads, kv_heads, query_rows, keys, head_dim };
         // The result and the packed operands are dense: their sizes have to be numbers too.
+        let padded_keys = keys.saturating_add(if keys > 0 { MARGIN } else { 0 });
         for (argument, shape) in [
             ("output", extents.output_shape()),
             ("query", query.shape()),
-            (
-                "key",
-                [
-                    key_batch,
-                    kv_heads,
-                    keys.saturating_add(if keys > 0 { MARGIN } else { 0 }),
-                    key_dim,
-                ],
-            ),
+            ("key", [key_batch, kv_heads, padded_keys, key_dim]),
         ] {
             element_count(argument, shape)?;
         }
+        attention.positions.check(batch, keys)?;
+        for (argument, values) in
+            [("alibi_slopes", attention.alibi_slopes), ("sinks", attention.sinks)]
+        {
+            let found = values.map_or(q_heads, <[f32]>::len);
+            if found != q_heads {
+                let expected = "one for each query head, here";
+                return Err(Error::Length { argument, expected, value: q_heads, found });
+            }
+        }
+        let adjustments = Adjustments::new(attention, &extents)?;
+        let scale = attention.scale.unwrap_or_else(|| default_scale(head_dim));
+        let positions = match attention.stage {
+            Stage::Scores | Stage::Capped => attention.positions.lengths_only(),
+            Stage::Biased | Stage::Weights => attention.positions,
+        };
         Ok(Inputs {
             extents,
-            query_factor: stage.query_factor(scale, head_dim),
+            query_factor: match (adjustments.cap, attention.softcap) {
+                (Some(_), Some(cap)) => (f64::from(scale) / f64::from(cap)) as f32,
+                _ => in_units_of(attention.stage, scale).clamp(f32::MIN, f32::MAX),
+            },
+            adjustments,
+            positions,
+            sinks: attention.sinks,
             query: (query.data, query_strides),
             key,
         })
+    }
+
+    /// The keys that a row may attend to by its position.
+    #[inline]
+    pub(crate) fn allowed_keys(&self, index: RowIndex) -> Range<usize> {
+        let Extents { query_rows, keys, .. } = self.extents;
+        self.positions.allowed(index.row, query_rows, self.positions.keys_of(index.batch, keys))
+    }
+
+    /// The keys of key head `head` (counted over the batch) that any row may attend to.
+    pub(crate) fn keys_in_use(&self, head: usize) -> Range<usize> {
+        let Extents { kv_heads, query_rows, .. } = self.extents;
+        let allowed = |row| self.allowed_keys(RowIndex { batch: head / kv_heads, q_head: 0, row });
+        // Later rows never start or end earlier.
+        allowed(0).start..allowed(query_rows - 1).end
+    }
+
+    /// The key at which a row stands.
+    pub(crate) fn position(&self, index: RowIndex) -> i128 {
+        let Extents { query_rows, keys, .. } = self.extents;
+        self.positions.position(index.row, query_rows, self.positions.keys_of(index.batch, keys))
+    }
+
+    /// The sink of a query head, in the units of the stage.
+    #[inline]
+    pub(crate) fn sink(&self, q_head: usize) -> f32 {
+        let stage = self.adjustments.stage;
+        self.sinks.map_or(f32::NEG_INFINITY, |sinks| in_units_of(stage, sinks[q_head]))
+    }
+
+    /// The ALiBi slope of a query head, in the units of the stage.
+    #[inline]
+    pub(crate) fn slope(&self, q_head: usize) -> Option<f32> {
+        let stage = self.adjustments.stage;
+        self.adjustments.slopes.map(|slopes| in_units_of(stage, slopes[q_head]))
     }
 
     /// Where rows of the group of key head `head` (counted over the batch) stand.
@@ -150,14 +227,23 @@ impl<'a> Inputs<'a> {
     /// What tiles could read keys from.
     pub(crate) fn key_form(&self) -> KeyForm {
         match self.key {
-            CheckedKeys::View(_, Strides { column: 1, .. }) => KeyForm::Rows,
-            CheckedKeys::View(..) => KeyForm::Strided,
+            CheckedKeys::View(..) if self.extents.is_empty() => KeyForm::Strided,
+            CheckedKeys::View(..) => {
+                // Heads may start anywhere: all of them have to be words.
+                let Extents { batch, kv_heads, .. } = self.extents;
+                let corners = [0, kv_heads.min(2) - 1, (batch.min(2) - 1) * kv_heads];
+                let are_words = |head| match self.key_head(head) {
+                    KeyHead::View(head) => head.are_words(),
+                    KeyHead::Packed(_) => false,
+                };
+                if corners.into_iter().all(are_words) { KeyForm::Rows } else { KeyForm::Strided }
+            }
             CheckedKeys::Packed(_) => KeyForm::Packed,
         }
     }
 
     /// The query head of a row.
-    pub(crate) fn query_head(&self, index: RowIndex) -> HeadRows<'a> {
+    pub(crate) fn query_head(&self, index: RowIndex) -> HeadRows<Elements<'a>> {
         let (data, strides) = self.query;
         head_rows(data, strides, index.batch, index.q_head, self.extents.query_rows)
     }
@@ -167,7 +253,9 @@ impl<'a> Inputs<'a> {
         let Extents { kv_heads, keys, .. } = self.extents;
         match self.key {
             CheckedKeys::View(data, strides) => {
-                KeyHead::View(head_rows(data, strides, head / kv_heads, head % kv_heads, keys))
+                let batch = head / kv_heads;
+                let keys = self.positions.keys_of(batch, keys);
+                KeyHead::View(head_rows(data, strides, batch, head % kv_heads, keys))
             }
             CheckedKeys::Packed(packed) => KeyHead::Packed(packed.head(head)),
         }
@@ -177,7 +265,7 @@ impl<'a> Inputs<'a> {
 /// The keys of one head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum KeyHead<'a> {
-    View(HeadRows<'a>),
+    View(HeadRows<Elements<'a>>),
     /// In panels.
     Packed(&'a [f32]),
 }
@@ -193,15 +281,46 @@ pub(crate) enum KeyForm {
     Packed,
 }
 
+impl<'a> Adjustments<'a> {
+    fn new(attention: &Attention<'a>, extents: &Extents) -> Result<Self, Error> {
+        let shape = extents.output_shape();
+        let bias = match &attention.bias {
+            Some(bias) => {
+                Some((bias.data, bias.layout.check_broadcast("bias", bias.data.len(), shape)?))
+            }
+            None => None,
+        };
+        let mask = match &attention.mask {
+            Some(mask) => {
+                Some((mask.data, mask.layout.check_broadcast("mask", mask.data.len(), shape)?))
+            }
+            None => None,
+        };
+        let stage = attention.stage;
+        let biased = matches!(stage, Stage::Biased | Stage::Weights);
+        Ok(Adjustments {
+            stage,
+            unit: in_units_of(stage, 1.0),
+            cap: attention
+                .softcap
+                .filter(|_| stage != Stage::Scores)
+                .map(|cap| in_units_of(stage, cap)),
+            bias: bias.filter(|_| biased),
+            slopes: attention.alibi_slopes.filter(|_| biased),
+            mask: mask.filter(|_| biased),
+        })
+    }
+}
+
 pub(crate) fn head_rows(
-    data: &[f32],
+    data: Elements<'_>,
     strides: Strides,
     batch: usize,
     head: usize,
     rows: usize,
-) -> HeadRows<'_> {
+) -> HeadRows<Elements<'_>> {
     HeadRows {
-        data: data.get(batch * strides.batch + head * strides.head..).unwrap_or(&[]),
+        data: data.from(batch * strides.batch + head * strides.head),
         row_stride: strides.row,
         dim_stride: strides.column,
         rows,
@@ -211,20 +330,60 @@ pub(crate) fn head_rows(
 /// Where the rows of the result go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output<'a> {
-    pub(crate) data: SharedSlice<'a>,
+    pub(crate) data: OutputData<'a>,
     pub(crate) strides: Strides,
+}
+
+/// The result's elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OutputData<'a> {
+    F32(SharedSlice<'a, f32>),
+    #[cfg(feature = "half")]
+    F16(SharedSlice<'a, half::f16>),
+    #[cfg(feature = "half")]
+    Bf16(SharedSlice<'a, half::bf16>),
+}
+
+impl OutputData<'_> {
+    /// Where an element is; the pointer is not to be dereferenced.
+    #[inline(always)]
+    pub(crate) fn address(&self, index: usize) -> *const u8 {
+        match self {
+            OutputData::F32(data) => data.address(index).cast(),
+            #[cfg(feature = "half")]
+            OutputData::F16(data) => data.address(index).cast(),
+            #[cfg(feature = "half")]
+            OutputData::Bf16(data) => data.address(index).cast(),
+        }
+    }
+
+    /// Elements up to the next cache line. (Narrow ones are not written by lines.)
+    #[inline(always)]
+    pub(crate) fn elements_to_line(&self, index: usize) -> usize {
+        match self {
+            OutputData::F32(data) => data.address(index).align_offset(LINE * size_of::<f32>()),
+            #[cfg(feature = "half")]
+            OutputData::F16(_) | OutputData::Bf16(_) => 0,
+        }
+    }
 }
 
 impl<'a> Output<'a> {
     /// Checks the view against the shape that the result will have.
-    pub(crate) fn new(output: TensorMut<'a>, extents: &Extents) -> Result<Self, Error> {
+    pub(crate) fn new(output: ViewMut<'a>, extents: &Extents) -> Result<Self, Error> {
         let expected = extents.output_shape();
-        let axes = ["batch entries", "heads", "rows", "columns (keys)"];
-        for ((axis, expected), found) in axes.into_iter().zip(expected).zip(output.shape()) {
+        for ((axis, expected), found) in OUTPUT_AXES.into_iter().zip(expected).zip(output.shape()) {
             expect_extent("output", axis, expected, "as query and key", found)?;
         }
         let strides = output.layout.check_disjoint("output", output.data.len())?;
-        Ok(Output { data: SharedSlice::new(output.data), strides })
+        let data = match output.data {
+            ElementsMut::F32(data) => OutputData::F32(SharedSlice::new(data)),
+            #[cfg(feature = "half")]
+            ElementsMut::F16(data) => OutputData::F16(SharedSlice::new(data)),
+            #[cfg(feature = "half")]
+            ElementsMut::Bf16(data) => OutputData::Bf16(SharedSlice::new(data)),
+        };
+        Ok(Output { data, strides })
     }
 
     /// Index of the first element of a row in the data.

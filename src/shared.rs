@@ -4,21 +4,29 @@
 use core::{marker::PhantomData, ops::Range};
 
 /// A mutable slice whose disjoint parts can be borrowed from several threads.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SharedSlice<'a> {
-    start: *mut f32,
+#[derive(Debug)]
+pub(crate) struct SharedSlice<'a, T = f32> {
+    start: *mut T,
     length: usize,
-    lifetime: PhantomData<&'a mut [f32]>,
+    lifetime: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: it stands for a `&mut [f32]`, which is Send; every access goes through `slice`, whose
-// caller promises that no two threads hold overlapping parts.
-unsafe impl Send for SharedSlice<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for SharedSlice<'_> {}
+impl<T> Clone for SharedSlice<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
 
-impl<'a> SharedSlice<'a> {
-    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+impl<T> Copy for SharedSlice<'_, T> {}
+
+// SAFETY: it stands for a `&mut [T]`, which is Send; every access goes through `slice`, whose
+// caller promises that no two threads hold overlapping parts.
+unsafe impl<T: Send> Send for SharedSlice<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for SharedSlice<'_, T> {}
+
+impl<'a, T> SharedSlice<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), length: slice.len(), lifetime: PhantomData }
     }
 
@@ -31,7 +39,7 @@ impl<'a> SharedSlice<'a> {
     /// While the result lives, no other borrow may overlap the range.
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "that is its purpose; the caller keeps parts disjoint")]
-    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &'a mut [f32] {
+    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.length);
         // SAFETY: inside the slice by the assertion, unaliased by the caller's promise.
         unsafe {
@@ -41,7 +49,7 @@ impl<'a> SharedSlice<'a> {
 
     /// Where an element is; the pointer is not to be dereferenced.
     #[inline(always)]
-    pub(crate) fn address(&self, index: usize) -> *const f32 {
+    pub(crate) fn address(&self, index: usize) -> *const T {
         self.start.wrapping_add(index)
     }
 }

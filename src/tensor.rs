@@ -1,5 +1,6 @@
 //! Views of the caller's memory: data, shape and strides.
 
+use crate::element::{Element, Elements, ElementsMut};
 use crate::error::Error;
 
 /// Extents `[batch, heads, rows, columns]`; shorter shapes get leading ones.
@@ -57,10 +58,29 @@ pub struct Tensor<Data> {
 }
 
 /// A read-only view.
-pub type TensorRef<'a> = Tensor<&'a [f32]>;
+pub type TensorRef<'a, T = f32> = Tensor<&'a [T]>;
 
 /// A writable view.
-pub type TensorMut<'a> = Tensor<&'a mut [f32]>;
+pub type TensorMut<'a, T = f32> = Tensor<&'a mut [T]>;
+
+/// A read-only view whose element type is known at run time: what calls take, made from any
+/// [`TensorRef`] by `into`.
+pub type View<'a> = Tensor<Elements<'a>>;
+
+/// A writable view whose element type is known at run time, made from any [`TensorMut`].
+pub type ViewMut<'a> = Tensor<ElementsMut<'a>>;
+
+impl<'a, T: Element> From<TensorRef<'a, T>> for View<'a> {
+    fn from(view: TensorRef<'a, T>) -> Self {
+        Tensor { data: T::elements(view.data), layout: view.layout }
+    }
+}
+
+impl<'a, T: Element> From<TensorMut<'a, T>> for ViewMut<'a> {
+    fn from(view: TensorMut<'a, T>) -> Self {
+        Tensor { data: T::elements_mut(view.data), layout: view.layout }
+    }
+}
 
 impl<Data> Tensor<Data> {
     /// A dense row-major view of 2, 3 or 4 extents; missing leading ones are 1.
@@ -101,6 +121,9 @@ pub(crate) struct Layout {
     pub(crate) shape: [usize; 4],
     pub(crate) strides: [isize; 4],
 }
+
+/// The axes of a result.
+pub(crate) const OUTPUT_AXES: [&str; 4] = ["batch entries", "heads", "rows", "columns (keys)"];
 
 /// Strides that are known to keep every element inside the data.
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +178,29 @@ impl Layout {
             }
             Some(_) => Ok(strides),
         }
+    }
+
+    /// As [`Layout::check`], for a view that repeats its axes of extent 1 to fill `shape`.
+    pub(crate) fn check_broadcast(
+        &self,
+        argument: &'static str,
+        length: usize,
+        shape: [usize; 4],
+    ) -> Result<Strides, Error> {
+        for ((axis, expected), found) in OUTPUT_AXES.into_iter().zip(shape).zip(self.shape) {
+            if found != 1 && found != expected {
+                let expected_from = "as the result, or 1";
+                return Err(Error::Extent { argument, axis, expected, expected_from, found });
+            }
+        }
+        let Strides { batch, head, row, column } = self.check(argument, length)?;
+        let stride = |axis: usize, stride| if self.shape[axis] == 1 { 0 } else { stride };
+        Ok(Strides {
+            batch: stride(0, batch),
+            head: stride(1, head),
+            row: stride(2, row),
+            column: stride(3, column),
+        })
     }
 
     /// As [`Layout::check`], and no two elements share memory: each stride steps over all that

@@ -74,7 +74,7 @@ impl Sound {
 
 /// Strides of dense data.
 fn dense(shape: [usize; 4]) -> [isize; 4] {
-    TensorRef::new(&[], shape).strides()
+    TensorRef::<f32>::new(&[], shape).strides()
 }
 
 #[test]

@@ -16,23 +16,31 @@
 //! next: hence two strips, turn and turn about. A block may also be shared out by segments: then
 //! [`RowBlocks`] stops before the merge, and [`FinishBlock`] does it once all segments are there.
 
+mod adjust;
+pub(crate) mod block;
 pub(crate) mod dot;
 pub(crate) mod exp;
+mod exponentials;
 mod output;
 pub(crate) mod pack;
 pub(crate) mod row_softmax;
 pub(crate) mod softmax;
 mod strip;
+pub(crate) mod tanh;
 mod tile;
+pub(crate) mod widen;
 
 use crate::attention::Stage;
 use crate::isa::Kernel;
-use crate::lanes::{Lanes, LineKernel};
+use crate::lanes::Lanes;
 use crate::plan::Plan;
 use crate::problem::{Inputs, KeyHead, Output};
 use crate::workspace::LINE;
-use core::{mem, ops::Range};
-use output::{BlockRows, Writer};
+use adjust::Adjust;
+use block::{BlockRows, Row, common_keys, panels_of};
+use core::ops::Range;
+use exponentials::Exponentials;
+use output::Writer;
 use pack::{PANEL, QUERY_RUN};
 use strip::Strip;
 use tile::{KeySource, TilePass};
@@ -65,8 +73,12 @@ impl Kernel for PackPanels<'_> {
         else {
             return;
         };
+        let used = self.call.inputs.keys_in_use(self.head);
         for (i, panel) in self.packed.chunks_exact_mut(panel_elements).enumerate() {
-            pack::pack_panel(simd, &head, (self.first_panel + i) * PANEL, panel);
+            let first_key = (self.first_panel + i) * PANEL;
+            if first_key < used.end && used.start < first_key + PANEL {
+                pack::pack_panel(simd, &head, first_key, panel);
+            }
         }
     }
 }
@@ -97,6 +109,8 @@ pub(crate) struct Scratch<'a> {
     pub(crate) maxima: &'a mut [f32],
     /// The last panel of a head whose keys are not packed otherwise.
     pub(crate) last_panel: &'a mut [f32],
+    /// What is known of the rows of two blocks.
+    pub(crate) rows: &'a mut [Row],
 }
 
 impl Kernel for RowBlocks<'_> {
@@ -105,13 +119,16 @@ impl Kernel for RowBlocks<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
         let RowBlocks { call, head, blocks, segments, packed, strips, scratch } = self;
-        let Scratch { query, maxima, last_panel } = scratch;
+        let Scratch { query, maxima, last_panel, rows } = scratch;
         let plan = call.plan;
+        let (rows, written_rows) = rows.split_at_mut(plan.block_rows);
+        let mut rows = BlockRows::new(rows);
         let (mut current, spare) = strips.split_at_mut(plan.strip_elements(segments.len()));
-        let mut writer = Writer::idle(call, segments.clone(), spare);
+        let written_rows = BlockRows::new(written_rows);
+        let mut writer = Writer::new(call, segments.clone(), spare, written_rows);
         for block in blocks {
-            let rows = plan.block(block);
-            pack_queries(simd, call, head, rows.clone(), query);
+            rows.fill(call, head, plan.block(block));
+            pack_queries(simd, call, &rows, query);
             let mut strip = Strip::new(current, segments.start, plan);
             for segment in segments.clone() {
                 let keys = match (packed, call.inputs.key_head(head)) {
@@ -120,31 +137,33 @@ impl Kernel for RowBlocks<'_> {
                     }
                     (None, KeyHead::View(head)) => KeySource::Rows(head, 0),
                 };
-                let mut scorer = Scorer { call, rows: rows.len(), query, maxima, last_panel };
+                let mut scorer = Scorer { call, rows: &rows, query, maxima, last_panel };
                 scorer.score(simd, segment, keys, &mut strip, &mut writer);
+                let adjusted = !call.inputs.adjustments.is_empty();
+                let (strip, keys) = (&mut strip, plan.segment_keys(segment));
+                if adjusted {
+                    let keys = keys.clone();
+                    simd.call(Adjust { call, strip, segment, keys, rows: &rows, maxima });
+                }
                 match plan.stage {
-                    Stage::Scores => strip.statistics(segment).1.fill(1.0),
-                    Stage::Weights => simd.call(Exponentials {
-                        strip: &mut strip,
-                        segment,
-                        rows: rows.len(),
-                        keys: plan.segment_keys(segment).len(),
-                        maxima,
-                    }),
+                    Stage::Weights => {
+                        let rows = &rows;
+                        simd.call(Exponentials { strip, segment, keys, rows, maxima, adjusted });
+                    }
+                    _ => strip.statistics(segment).1.fill(1.0),
                 }
             }
             if plan.shares_strips() {
                 continue;
             }
             if plan.stage == Stage::Weights {
-                merge(simd, plan, rows.len(), &mut strip);
+                merge(simd, plan, &rows, &mut strip);
             }
             writer.finish(simd);
-            mem::swap(&mut current, &mut writer.strip);
-            writer.start(BlockRows::new(call, head, rows));
+            writer.start(&mut current, &mut rows);
             if plan.strips_per_thread == 1 {
                 writer.finish(simd);
-                mem::swap(&mut current, &mut writer.strip);
+                writer.give_back(&mut current);
             }
         }
         writer.finish(simd);
@@ -157,9 +176,11 @@ impl Kernel for RowBlocks<'_> {
 pub(crate) struct FinishBlock<'a> {
     pub(crate) call: Call<'a>,
     pub(crate) head: usize,
-    pub(crate) rows: Range<usize>,
+    pub(crate) block: usize,
     /// All segments.
     pub(crate) strip: &'a mut [f32],
+    /// Room for what is known of the rows.
+    pub(crate) rows: &'a mut [Row],
 }
 
 impl Kernel for FinishBlock<'_> {
@@ -167,36 +188,32 @@ impl Kernel for FinishBlock<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        let FinishBlock { call, head, rows, strip } = self;
+        let FinishBlock { call, head, block, strip, rows } = self;
         let plan = call.plan;
-        merge(simd, plan, rows.len(), &mut Strip::new(strip, 0, plan));
-        let mut writer = Writer::idle(call, 0..plan.segments(), strip);
-        writer.start(BlockRows::new(call, head, rows));
-        writer.finish(simd);
+        let mut rows = BlockRows::new(rows);
+        rows.fill(call, head, plan.block(block));
+        merge(simd, plan, &rows, &mut Strip::new(strip, 0, plan));
+        Writer::new(call, 0..plan.segments(), strip, rows).finish(simd);
         simd.fence();
     }
 }
 
 /// Packs the queries of a block, tile by tile.
 #[inline(always)]
-fn pack_queries<S: Lanes>(
-    _: S,
-    call: Call<'_>,
-    head: usize,
-    rows: Range<usize>,
-    query: &mut [f32],
-) {
+fn pack_queries<S: Lanes>(_: S, call: Call<'_>, rows: &BlockRows, query: &mut [f32]) {
     let Call { inputs, plan, .. } = call;
     let row_runs = plan.query_row_elements() / QUERY_RUN;
     let (runs, _) = query.as_chunks_mut::<QUERY_RUN>();
-    let mut indices = inputs.row_indices(head, rows.clone());
-    for first in (0..if row_runs == 0 { 0 } else { rows.len() }).step_by(S::TILE.rows) {
-        let tile_rows = S::TILE.rows.min(rows.len() - first);
-        let tile = &mut runs[first * row_runs..][..tile_rows * row_runs];
-        for (row, index) in (0..tile_rows).zip(&mut indices) {
+    if row_runs == 0 {
+        return;
+    }
+    for (tile, rows) in rows.rows().chunks(S::TILE.rows).enumerate() {
+        let tile_rows = rows.len();
+        let tile = &mut runs[tile * S::TILE.rows * row_runs..][..tile_rows * row_runs];
+        for (row, place) in rows.iter().enumerate() {
             pack::pack_query(
-                &inputs.query_head(index),
-                index.row,
+                &inputs.query_head(place.index),
+                place.index.row,
                 plan.head_dim,
                 inputs.query_factor,
                 &mut tile[row..],
@@ -208,16 +225,21 @@ fn pack_queries<S: Lanes>(
 
 /// Merges the segments of a strip.
 #[inline(always)]
-fn merge<S: Lanes>(simd: S, plan: &Plan, rows: usize, strip: &mut Strip<'_>) {
-    for first_row in (0..rows).step_by(S::F32_LANES) {
-        softmax::merge_segments(simd, plan.segments(), first_row, strip);
+fn merge<S: Lanes>(simd: S, plan: &Plan, rows: &BlockRows<'_>, strip: &mut Strip<'_>) {
+    for (i, rows) in rows.rows().chunks(S::F32_LANES).enumerate() {
+        let mut sinks = [f32::NEG_INFINITY; LINE];
+        for (sink, row) in sinks.iter_mut().zip(rows) {
+            *sink = row.sink;
+        }
+        let sinks = S::as_simd_f32s(&sinks).0[0];
+        softmax::merge_segments(simd, plan.segments(), i * S::F32_LANES, sinks, strip);
     }
 }
 
 /// Fills a strip, a segment at a time.
 struct Scorer<'a> {
     call: Call<'a>,
-    rows: usize,
+    rows: &'a BlockRows<'a>,
     /// The packed queries.
     query: &'a [f32],
     /// The running maxima of the rows, a line each.
@@ -243,14 +265,22 @@ impl Scorer<'_> {
         let pitch = strip.pitch();
         let scores = strip.scores(segment);
         for first_key in segment_keys.clone().step_by(plan.pass_keys) {
-            for first_row in (0..rows).step_by(S::TILE.rows) {
+            let keys_of_pass = first_key..segment_keys.end.min(first_key + plan.pass_keys);
+            for (tile, tile_rows) in rows.rows().chunks(S::TILE.rows).enumerate() {
+                let panels = panels_of(tile_rows, &keys_of_pass);
+                if panels.is_empty() {
+                    continue;
+                }
+                let first_row = tile * S::TILE.rows;
                 let pass = TilePass {
                     query: &self.query[first_row * plan.query_row_elements()..],
-                    rows: rows - first_row,
+                    rows: tile_rows,
                     head_dim: plan.head_dim,
-                    keys: keys.from(first_key, plan.head_dim),
-                    valid: plan.pass_keys.min(segment_keys.end - first_key),
-                    scores: &mut scores[first_row * pitch + first_key - segment_keys.start..],
+                    keys: keys.from(panels.start, plan.head_dim),
+                    first_key: panels.start,
+                    all_rows: common_keys(tile_rows, &keys_of_pass),
+                    end_key: panels.end,
+                    scores: &mut scores[first_row * pitch + panels.start - segment_keys.start..],
                     pitch,
                     maxima: &mut self.maxima[first_row * LINE..],
                     last_panel: self.last_panel,
@@ -259,52 +289,5 @@ impl Scorer<'_> {
                 pass.compute(simd);
             }
         }
-    }
-}
-
-/// Replaces the scores of a segment by exponentials; notes the maximum and the sum of each row.
-struct Exponentials<'a, 's> {
-    strip: &'a mut Strip<'s>,
-    segment: usize,
-    rows: usize,
-    keys: usize,
-    /// The running maxima of the rows, a line each.
-    maxima: &'a [f32],
-}
-
-/// Rows whose exponentials are computed side by side.
-const ROWS_AT_ONCE: usize = 2;
-
-impl LineKernel for Exponentials<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Lanes, const REGISTERS: usize>(mut self, simd: S) {
-        let mut row = 0;
-        while row + ROWS_AT_ONCE <= self.rows {
-            self.compute_rows::<S, ROWS_AT_ONCE, REGISTERS>(simd, row);
-            row += ROWS_AT_ONCE;
-        }
-        for row in row..self.rows {
-            self.compute_rows::<S, 1, REGISTERS>(simd, row);
-        }
-    }
-}
-
-impl Exponentials<'_, '_> {
-    #[inline(always)]
-    fn compute_rows<S: Lanes, const ROWS: usize, const REGISTERS: usize>(
-        &mut self,
-        simd: S,
-        first_row: usize,
-    ) {
-        let running = &self.maxima.as_chunks::<LINE>().0[first_row..];
-        let maxima: [f32; ROWS] =
-            core::array::from_fn(|row| simd.reduce_max_f32s(S::as_simd_f32s(&running[row]).0[0]));
-        let rows = self.strip.padded_rows(self.segment, first_row, self.keys);
-        let sums = softmax::exponentiate::<S, ROWS, REGISTERS>(simd, rows, maxima);
-        let (all_maxima, all_sums) = self.strip.statistics(self.segment);
-        all_maxima[first_row..][..ROWS].copy_from_slice(&maxima);
-        all_sums[first_row..][..ROWS].copy_from_slice(&sums);
     }
 }

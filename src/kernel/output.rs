@@ -1,70 +1,76 @@
 //! The last step: rows times their factors, from a strip into the caller's memory.
 
 use super::Call;
+use super::block::BlockRows;
 use super::strip::Strip;
+#[cfg(feature = "half")]
+use super::widen::Narrow;
+use crate::attention::Stage;
 use crate::lanes::Lanes;
-use crate::plan::MOST_BLOCK_ROWS;
+use crate::problem::OutputData;
+use crate::shared::SharedSlice;
 use crate::workspace::LINE;
-use core::ops::Range;
+use core::{mem, ops::Range};
 
-/// The rows of a block, by where each starts in the output.
-#[derive(Debug)]
-pub(crate) struct BlockRows {
-    rows: usize,
-    starts: [usize; MOST_BLOCK_ROWS],
-}
-
-impl BlockRows {
-    #[inline(always)]
-    pub(crate) fn new(call: Call<'_>, head: usize, rows: Range<usize>) -> Self {
-        let mut starts = [0; MOST_BLOCK_ROWS];
-        for (start, index) in starts.iter_mut().zip(call.inputs.row_indices(head, rows.clone())) {
-            *start = call.output.row_start(index);
-        }
-        BlockRows { rows: rows.len(), starts }
-    }
-}
-
-/// Writes a block, as much at a time as its caller likes: a run, which is one row in one segment,
-/// after another. A store across a line boundary costs several: in a dense output, whole lines are
-/// written, and what stands before the first one and after the last one by a store each that reaches
-/// into them.
+/// Writes a block, as much at a time as its caller likes: one run after another. A row has three in
+/// each segment: the keys before those that it may attend to, these, and the keys after them.
+///
+/// A store across a line boundary costs several: in a dense output, whole lines are written, and
+/// what stands before the first one and after the last one by a store each that reaches into them.
 #[derive(Debug)]
 pub(crate) struct Writer<'a> {
     call: Call<'a>,
     segments: Range<usize>,
     /// What is written from.
-    pub(crate) strip: &'a mut [f32],
-    block: BlockRows,
-    /// The run that comes next.
+    strip: &'a mut [f32],
+    block: BlockRows<'a>,
+    /// The run that comes next: the part of the row in the segment.
     row: usize,
     segment: usize,
+    part: Part,
     /// The rest of the run in hand: whole lines of a dense output.
     run: Run,
     /// Elements that tiles have computed since they were last made up for.
     owed: usize,
 }
 
-/// A part of a row, dense in the strip.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Before,
+    Attended,
+    After,
+}
+
+/// A part of a row in a segment.
+#[derive(Clone, Copy, Debug)]
 struct Run {
-    /// Where it is in the strip.
-    source: usize,
     /// Where it goes in the output.
     target: usize,
     elements: usize,
-    factor: f32,
+    values: Values,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Values {
+    /// What stands in the strip from an index on, times a factor.
+    Strip(usize, f32),
+    /// One for all.
+    Constant(f32),
 }
 
 impl Run {
+    const NONE: Run = Run { target: 0, elements: 0, values: Values::Constant(0.0) };
+
     /// A part of it, in a dense output.
     #[inline(always)]
     fn part(&self, elements: Range<usize>) -> Run {
         Run {
-            source: self.source + elements.start,
             target: self.target + elements.start,
             elements: elements.len(),
-            ..*self
+            values: match self.values {
+                Values::Strip(source, factor) => Values::Strip(source + elements.start, factor),
+                Values::Constant(value) => Values::Constant(value),
+            },
         }
     }
 }
@@ -73,19 +79,31 @@ impl Run {
 const TURN: usize = 256;
 
 impl<'a> Writer<'a> {
-    /// A writer with nothing to write.
+    /// A writer of what stands in a strip, if `block` has rows.
     #[inline(always)]
-    pub(crate) fn idle(call: Call<'a>, segments: Range<usize>, strip: &'a mut [f32]) -> Self {
-        let block = BlockRows { rows: 0, starts: [0; MOST_BLOCK_ROWS] };
-        let (segment, run) = (segments.start, Run::default());
-        Writer { call, segments, strip, block, row: 0, segment, run, owed: 0 }
+    pub(crate) fn new(
+        call: Call<'a>,
+        segments: Range<usize>,
+        strip: &'a mut [f32],
+        block: BlockRows<'a>,
+    ) -> Self {
+        let (segment, part) = (segments.start, Part::Before);
+        Writer { call, segments, strip, block, row: 0, segment, part, run: Run::NONE, owed: 0 }
     }
 
-    /// Takes up the block that stands in the strip.
+    /// Takes up a block and the strip where it stands, and leaves those of the block before, which
+    /// is done.
     #[inline(always)]
-    pub(crate) fn start(&mut self, block: BlockRows) {
-        self.block = block;
-        (self.row, self.segment) = (0, self.segments.start);
+    pub(crate) fn start(&mut self, strip: &mut &'a mut [f32], block: &mut BlockRows<'a>) {
+        mem::swap(&mut self.strip, strip);
+        mem::swap(&mut self.block, block);
+        (self.row, self.segment, self.part) = (0, self.segments.start, Part::Before);
+    }
+
+    /// Gives back the strip for another, once all is written.
+    #[inline(always)]
+    pub(crate) fn give_back(&mut self, strip: &mut &'a mut [f32]) {
+        mem::swap(&mut self.strip, strip);
     }
 
     /// Writes all that is left.
@@ -111,7 +129,7 @@ impl<'a> Writer<'a> {
 
     #[inline(always)]
     fn is_busy(&self) -> bool {
-        self.run.elements > 0 || self.row < self.block.rows
+        self.run.elements > 0 || self.row < self.block.rows().len()
     }
 
     /// Writes about `elements` of the run in hand, or of the next one.
@@ -120,84 +138,167 @@ impl<'a> Writer<'a> {
         if self.run.elements == 0 {
             self.next_run(simd);
         }
-        let run = self.run;
-        let elements = run.elements.min(elements / LINE * LINE);
-        self.write_lines(simd, Run { elements, ..run }, self.call.plan.streaming);
+        let elements = self.run.elements.min(elements / LINE * LINE);
+        self.write_lines(simd, self.run.part(0..elements), self.call.plan.streaming);
+        self.run = self.run.part(elements..self.run.elements);
         if !self.call.plan.streaming {
             // The lines of the next turn: to write them, the core has to have them first.
             for line in 0..TURN / LINE {
-                simd.prefetch(self.call.output.data.address(run.target + elements + line * LINE));
+                let target = self.run.target + line * LINE;
+                simd.prefetch(self.call.output.data.address(target).cast());
             }
         }
-        self.run.source += elements;
-        self.run.target += elements;
-        self.run.elements -= elements;
     }
 
     /// Takes up the next run and writes its ends; its whole lines are left.
     #[inline(always)]
     fn next_run<S: Lanes>(&mut self, simd: S) {
-        let Call { output, plan, .. } = self.call;
-        let stride = output.strides.column;
-        let keys = plan.segment_keys(self.segment);
-        let mut strip = Strip::new(self.strip, self.segments.start, plan);
-        let run = Run {
-            source: strip.row_start(self.segment, self.row),
-            target: self.block.starts[self.row] + keys.start * stride,
-            elements: keys.len(),
-            factor: strip.statistics(self.segment).1[self.row],
-        };
-        self.segment += 1;
-        if self.segment == self.segments.end {
-            (self.segment, self.row) = (self.segments.start, self.row + 1);
-        }
-        if stride != 1 || keys.len() < LINE {
+        let stride = self.call.output.strides.column;
+        let run = self.find_next_run();
+        if stride != 1 || run.elements < LINE {
             self.write_elements(run, stride);
-            self.run = Run::default();
             return;
         }
-        let head = output.data.address(run.target).align_offset(LINE * size_of::<f32>());
-        let lines = run.part(head..head + (keys.len() - head) / LINE * LINE);
+        let head = self.call.output.data.elements_to_line(run.target);
+        let lines = run.part(head..head + (run.elements - head) / LINE * LINE);
         // The ends reach into the lines, which write the same there.
         if head > 0 {
             self.write_lines(simd, run.part(0..LINE), false);
         }
-        if head + lines.elements < keys.len() {
-            self.write_lines(simd, run.part(keys.len() - LINE..keys.len()), false);
+        if head + lines.elements < run.elements {
+            self.write_lines(simd, run.part(run.elements - LINE..run.elements), false);
         }
         self.run = lines;
     }
 
+    /// The next run; moves on to the one after it. What would be empty is left out.
+    #[inline(always)]
+    fn find_next_run(&mut self) -> Run {
+        let Call { output, plan, .. } = self.call;
+        let keys = plan.segment_keys(self.segment);
+        let (row_index, segment) = (self.row, self.segment);
+        let row = &self.block.rows()[row_index];
+        let attended = row.keys_in(&keys);
+        let (range, next) = match self.part {
+            Part::Before if attended.start > keys.start => {
+                (keys.start..attended.start, Part::Attended)
+            }
+            Part::Before | Part::Attended => (attended.clone(), Part::After),
+            Part::After => (attended.end..keys.end, Part::Before),
+        };
+        self.part = next;
+        if range.end == keys.end {
+            self.part = Part::Before;
+            self.segment += 1;
+            if self.segment == self.segments.end {
+                (self.segment, self.row) = (self.segments.start, self.row + 1);
+            }
+        }
+        let mut strip = Strip::new(self.strip, self.segments.start, plan);
+        let factor = strip.statistics(segment).1[row_index];
+        let values = if range == attended {
+            let start = strip.row_start(segment, row_index);
+            Values::Strip(start + attended.start - keys.start, factor)
+        } else {
+            // A weight of 0, or NaN if the row's are.
+            Values::Constant(match plan.stage {
+                Stage::Weights => 0.0 * factor,
+                _ => f32::NEG_INFINITY,
+            })
+        };
+        Run {
+            target: row.start + range.start * output.strides.column,
+            elements: range.len(),
+            values,
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    #[allow(unsafe_code, reason = "the row's place in the shared output")]
     fn write_elements(&self, run: Run, stride: usize) {
-        for (column, value) in self.strip[run.source..][..run.elements].iter().enumerate() {
+        for column in 0..run.elements {
+            let value = match run.values {
+                Values::Strip(source, factor) => self.strip[source + column] * factor,
+                Values::Constant(value) => value,
+            };
             let element = run.target + column * stride;
-            // SAFETY: as in `write_lines`.
-            unsafe { self.call.output.data.slice(element..element + 1)[0] = value * run.factor };
+            let element = element..element + 1;
+            match self.call.output.data {
+                OutputData::F32(data) => place(&data, element)[0] = value,
+                #[cfg(feature = "half")]
+                OutputData::F16(data) => place(&data, element)[0] = half::f16::narrow(value),
+                #[cfg(feature = "half")]
+                OutputData::Bf16(data) => place(&data, element)[0] = half::bf16::narrow(value),
+            }
         }
     }
 
     /// Writes whole lines' worth of a run. `streaming` writes past the caches, for which they have
     /// to be lines of the output.
     #[inline(always)]
-    #[allow(unsafe_code, reason = "the row's place in the shared output")]
     fn write_lines<S: Lanes>(&self, simd: S, run: Run, streaming: bool) {
-        let factor = simd.splat_f32s(run.factor);
-        let (values, _) = S::as_simd_f32s(&self.strip[run.source..][..run.elements]);
-        // SAFETY: the strides keep the elements of the output apart, and each (row, segment) is
-        // written by one task only, here.
-        let output = unsafe { self.call.output.data.slice(run.target..run.target + run.elements) };
-        if streaming {
-            for (output, &values) in output.chunks_exact_mut(S::F32_LANES).zip(values) {
-                simd.stream(output, simd.mul_f32s(values, factor));
+        let range = run.target..run.target + run.elements;
+        match self.call.output.data {
+            OutputData::F32(data) => {
+                let output = place(&data, range);
+                match run.values {
+                    Values::Strip(source, factor) => {
+                        let (factor, values) = (simd.splat_f32s(factor), &self.strip[source..]);
+                        let (values, _) = S::as_simd_f32s(&values[..run.elements]);
+                        let values = values.iter().map(|&value| simd.mul_f32s(value, factor));
+                        write_registers(simd, values, output, streaming);
+                    }
+                    Values::Constant(value) => {
+                        let value = simd.splat_f32s(value);
+                        write_registers(simd, core::iter::repeat(value), output, streaming);
+                    }
+                }
             }
-        } else {
-            let (output, _) = S::as_mut_simd_f32s(output);
-            for (output, &values) in output.iter_mut().zip(values) {
-                *output = simd.mul_f32s(values, factor);
+            #[cfg(feature = "half")]
+            OutputData::F16(data) => self.write_narrow(run, place(&data, range)),
+            #[cfg(feature = "half")]
+            OutputData::Bf16(data) => self.write_narrow(run, place(&data, range)),
+        }
+    }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn write_narrow<T: Narrow>(&self, run: Run, output: &mut [T]) {
+        match run.values {
+            Values::Strip(source, factor) => {
+                for (output, value) in output.iter_mut().zip(&self.strip[source..]) {
+                    *output = T::narrow(value * factor);
+                }
             }
+            Values::Constant(value) => output.fill(T::narrow(value)),
+        }
+    }
+}
+
+/// A part of the output.
+#[inline(always)]
+#[allow(unsafe_code, reason = "the row's place in the shared output")]
+fn place<'a, T>(data: &SharedSlice<'a, T>, range: Range<usize>) -> &'a mut [T] {
+    // SAFETY: the strides keep the elements of the output apart, and each (row, segment) is
+    // written by one writer only, run after run.
+    unsafe { data.slice(range) }
+}
+
+#[inline(always)]
+fn write_registers<S: Lanes>(
+    simd: S,
+    values: impl Iterator<Item = S::f32s>,
+    output: &mut [f32],
+    streaming: bool,
+) {
+    if streaming {
+        for (output, value) in output.chunks_exact_mut(S::F32_LANES).zip(values) {
+            simd.stream(output, value);
+        }
+    } else {
+        let (output, _) = S::as_mut_simd_f32s(output);
+        for (output, value) in output.iter_mut().zip(values) {
+            *output = value;
         }
     }
 }

@@ -6,7 +6,9 @@
 //! streams; 16 is a whole number of registers everywhere, so packed keys serve every instruction
 //! set. Missing keys of the last panel are zeros. Nothing below this knows strides.
 
-use crate::lanes::{BLOCK_DIMS, Lanes};
+use super::widen::Widen;
+use crate::element::Elements;
+use crate::lanes::{BLOCK_WORDS, Lanes};
 use crate::workspace::LINE;
 use core::ops::Range;
 
@@ -16,11 +18,43 @@ pub(crate) const PANEL: usize = 16;
 /// The rows of one head in the caller's memory: element (row, dim) is
 /// `data[row · row_stride + dim · dim_stride]`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadRows<'a> {
-    pub(crate) data: &'a [f32],
+pub(crate) struct HeadRows<Data> {
+    pub(crate) data: Data,
     pub(crate) row_stride: usize,
     pub(crate) dim_stride: usize,
     pub(crate) rows: usize,
+}
+
+impl<Data> HeadRows<Data> {
+    /// The same rows of other data.
+    #[inline(always)]
+    pub(crate) fn with<Other>(&self, data: Other) -> HeadRows<Other> {
+        let HeadRows { row_stride, dim_stride, rows, .. } = *self;
+        HeadRows { data, row_stride, dim_stride, rows }
+    }
+}
+
+impl<'a, T: Widen> HeadRows<&'a [T]> {
+    /// The rows as words, if dimensions are next to each other and rows start with a word.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> Option<HeadRows<&'a [f32]>> {
+        let aligned = self.dim_stride == 1 && self.row_stride.is_multiple_of(T::PER_WORD);
+        let words = T::words(self.data).filter(|_| aligned)?;
+        Some(HeadRows { row_stride: self.row_stride / T::PER_WORD, ..self.with(words) })
+    }
+}
+
+impl HeadRows<Elements<'_>> {
+    /// Whether tiles can read the rows as they are.
+    pub(crate) fn are_words(&self) -> bool {
+        match self.data {
+            Elements::F32(data) => self.with(data).words().is_some(),
+            #[cfg(feature = "half")]
+            Elements::F16(data) => self.with(data).words().is_some(),
+            #[cfg(feature = "half")]
+            Elements::Bf16(data) => self.with(data).words().is_some(),
+        }
+    }
 }
 
 /// What will be read next, line by line: a walk over rows that asks for it in the order in which
@@ -37,9 +71,9 @@ pub(crate) struct Ahead {
 impl Ahead {
     /// From row `first` of a head on, which need not exist.
     #[inline(always)]
-    pub(crate) fn of_rows(head: &HeadRows<'_>, first: usize, head_dim: usize) -> Self {
+    pub(crate) fn of_rows(head: &HeadRows<&[f32]>, first: usize, row_words: usize) -> Self {
         let row = head.data.as_ptr().wrapping_add(first * head.row_stride);
-        let lines_per_row = head_dim.div_ceil(LINE).max(1);
+        let lines_per_row = row_words.div_ceil(LINE).max(1);
         Ahead { row, row_stride: head.row_stride, line: 0, lines_per_row }
     }
 
@@ -50,10 +84,10 @@ impl Ahead {
         Ahead { row, row_stride: 0, line: 0, lines_per_row: usize::MAX }
     }
 
-    /// Asks for as much as a block of dimensions of one panel is.
+    /// Asks for as much as a block of words of one panel is.
     #[inline(always)]
     pub(crate) fn prefetch_block<S: Lanes>(&mut self, simd: S) {
-        const LINES: usize = BLOCK_DIMS * PANEL / LINE;
+        const LINES: usize = BLOCK_WORDS * PANEL / LINE;
         // Past the end of a row, it is the next one if rows are dense.
         for line in self.line..self.line + LINES {
             simd.prefetch(self.row.wrapping_add(line * LINE));
@@ -73,87 +107,176 @@ pub(crate) const QUERY_RUN: usize = 8;
 /// of a tile's rows stand side by side.
 #[inline(always)]
 pub(crate) fn pack_query(
-    head: &HeadRows<'_>,
+    head: &HeadRows<Elements<'_>>,
     row: usize,
     head_dim: usize,
     factor: f32,
     packed: &mut [[f32; QUERY_RUN]],
     pitch: usize,
 ) {
-    let elements = &head.data[row * head.row_stride..];
+    let from = row * head.row_stride;
+    match head.data {
+        Elements::F32(data) => pack_row(&head.with(&data[from..]), head_dim, factor, packed, pitch),
+        #[cfg(feature = "half")]
+        Elements::F16(data) => pack_row(&head.with(&data[from..]), head_dim, factor, packed, pitch),
+        #[cfg(feature = "half")]
+        Elements::Bf16(data) => {
+            pack_row(&head.with(&data[from..]), head_dim, factor, packed, pitch)
+        }
+    }
+}
+
+/// The first row of a head.
+#[inline(always)]
+fn pack_row<T: Widen>(
+    head: &HeadRows<&[T]>,
+    head_dim: usize,
+    factor: f32,
+    packed: &mut [[f32; QUERY_RUN]],
+    pitch: usize,
+) {
+    let elements = head.data;
     let mut packed = packed.iter_mut().step_by(pitch);
     if head.dim_stride == 1 {
         let (runs, rest) = elements[..head_dim].as_chunks::<QUERY_RUN>();
         for (run, packed) in runs.iter().zip(&mut packed) {
-            *packed = run.map(|element| element * factor);
+            *packed = run.map(|element| element.widen() * factor);
         }
         for (packed, element) in packed.flatten().zip(rest) {
-            *packed = element * factor;
+            *packed = element.widen() * factor;
         }
     } else {
         for (dim, packed) in packed.flatten().enumerate().take(head_dim) {
-            *packed = elements[dim * head.dim_stride] * factor;
+            *packed = elements[dim * head.dim_stride].widen() * factor;
         }
     }
 }
 
-/// Writes one panel: keys `first_key..` of the head.
+/// Writes one panel: keys `first_key..` of the head, zeros where there are none.
 #[inline(always)]
 pub(crate) fn pack_panel<S: Lanes>(
     simd: S,
-    head: &HeadRows<'_>,
+    head: &HeadRows<Elements<'_>>,
+    first_key: usize,
+    panel: &mut [f32],
+) {
+    match head.data {
+        Elements::F32(data) => pack_rows(simd, &head.with(data), first_key, panel),
+        #[cfg(feature = "half")]
+        Elements::F16(data) => pack_rows(simd, &head.with(data), first_key, panel),
+        #[cfg(feature = "half")]
+        Elements::Bf16(data) => pack_rows(simd, &head.with(data), first_key, panel),
+    }
+}
+
+#[inline(always)]
+fn pack_rows<S: Lanes, T: Widen>(
+    simd: S,
+    head: &HeadRows<&[T]>,
     first_key: usize,
     panel: &mut [f32],
 ) {
     let head_dim = panel.len() / PANEL;
-    let keys = PANEL.min(head.rows - first_key);
+    let keys = PANEL.min(head.rows.saturating_sub(first_key));
     if keys < PANEL {
         panel.fill(0.0);
     }
-    if head_dim > 0 && head.dim_stride == 1 {
-        let mut next = Ahead::of_rows(head, first_key + PANEL, head_dim);
-        for _ in 0..head_dim / BLOCK_DIMS {
-            next.prefetch_block(simd);
+    match head.words() {
+        Some(words) if keys == PANEL && head_dim > 0 => {
+            let mut next = Ahead::of_rows(&words, first_key + PANEL, head_dim / T::PER_WORD);
+            for _ in 0..head_dim / (BLOCK_WORDS * T::PER_WORD) {
+                next.prefetch_block(simd);
+            }
+            for key in (0..PANEL).step_by(S::F32_LANES) {
+                pack_register(simd, head, &words, first_key + key, &mut panel[key..]);
+            }
         }
-        let full = keys / S::F32_LANES * S::F32_LANES;
-        for key in (0..full).step_by(S::F32_LANES) {
-            pack_register(simd, head, first_key + key, &mut panel[key..]);
+        _ if head.dim_stride == 1 => pack_few(head, first_key, keys, panel),
+        _ if head.row_stride == 1 => {
+            for (dim, packed) in panel.chunks_exact_mut(PANEL).enumerate() {
+                let start = dim * head.dim_stride + first_key;
+                for (packed, element) in packed.iter_mut().zip(&head.data[start..][..keys]) {
+                    *packed = element.widen();
+                }
+            }
         }
-        pack_lanes(head, first_key + full, full..keys, panel);
-    } else if head.row_stride == 1 {
-        for (dim, packed) in panel.chunks_exact_mut(PANEL).enumerate() {
-            let start = dim * head.dim_stride + first_key;
-            packed[..keys].copy_from_slice(&head.data[start..start + keys]);
-        }
-    } else {
-        pack_lanes(head, first_key, 0..keys, panel);
+        _ => pack_lanes(head, first_key, 0..keys, panel),
     }
 }
 
-/// One register of keys, all dimensions, through transposing loads.
+/// One register of keys, all dimensions, through transposing loads of words.
 #[inline(always)]
-fn pack_register<S: Lanes>(simd: S, head: &HeadRows<'_>, first_key: usize, packed: &mut [f32]) {
+fn pack_register<S: Lanes, T: Widen>(
+    simd: S,
+    head: &HeadRows<&[T]>,
+    words: &HeadRows<&[f32]>,
+    first_key: usize,
+    packed: &mut [f32],
+) {
     let head_dim = packed.len().div_ceil(PANEL);
-    let blocked = head_dim / BLOCK_DIMS * BLOCK_DIMS;
-    let rows = &head.data[first_key * head.row_stride..];
-    for dim in (0..blocked).step_by(BLOCK_DIMS) {
-        let block = simd.load_transposed(&rows[dim..], head.row_stride);
-        for (i, register) in block.into_iter().enumerate() {
-            let packed = &mut packed[(dim + i) * PANEL..][..S::F32_LANES];
-            S::as_mut_simd_f32s(packed).0[0] = register;
+    let blocks = head_dim / (BLOCK_WORDS * T::PER_WORD);
+    let rows = &words.data[first_key * words.row_stride..];
+    for block in 0..blocks {
+        let first_word = block * BLOCK_WORDS;
+        let words = simd.load_transposed(&rows[first_word..], words.row_stride);
+        for (word, elements) in (first_word..).zip(words) {
+            for (i, element) in T::unpack(simd, elements)[..T::PER_WORD].iter().enumerate() {
+                let packed = &mut packed[(word * T::PER_WORD + i) * PANEL..][..S::F32_LANES];
+                S::as_mut_simd_f32s(packed).0[0] = *element;
+            }
         }
     }
-    for dim in blocked..head_dim {
+    for dim in blocks * BLOCK_WORDS * T::PER_WORD..head_dim {
         for key in 0..S::F32_LANES {
-            packed[dim * PANEL + key] = rows[key * head.row_stride + dim];
+            let element = head.data[(first_key + key) * head.row_stride + dim];
+            packed[dim * PANEL + key] = element.widen();
         }
     }
 }
 
-/// Keys `first_key..` into some lanes of a panel, element by element.
+/// Fewer keys than a panel has, four at a time. Of the last four, a key that does not
+/// exist is the last one that does: no result depends on it.
 #[inline(always)]
-pub(crate) fn pack_lanes(
-    head: &HeadRows<'_>,
+fn pack_few<T: Widen>(head: &HeadRows<&[T]>, first_key: usize, keys: usize, panel: &mut [f32]) {
+    let head_dim = panel.len() / PANEL;
+    for key in (0..keys).step_by(FEW) {
+        let mut rows: [&[T]; FEW] = [&[]; FEW];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row =
+                &head.data[(first_key + (key + i).min(keys - 1)) * head.row_stride..][..head_dim];
+        }
+        for (dim, packed) in panel.chunks_exact_mut(PANEL).enumerate() {
+            for (row, packed) in rows.iter().zip(&mut packed[key..][..FEW]) {
+                *packed = row[dim].widen();
+            }
+        }
+    }
+}
+
+/// Keys that are packed side by side where there are few.
+const FEW: usize = 4;
+
+/// Writes keys `first_key..` of the head to some lanes of a panel.
+#[inline(always)]
+pub(crate) fn pack_keys(
+    head: &HeadRows<Elements<'_>>,
+    first_key: usize,
+    lanes: Range<usize>,
+    panel: &mut [f32],
+) {
+    match head.data {
+        Elements::F32(data) => pack_lanes(&head.with(data), first_key, lanes, panel),
+        #[cfg(feature = "half")]
+        Elements::F16(data) => pack_lanes(&head.with(data), first_key, lanes, panel),
+        #[cfg(feature = "half")]
+        Elements::Bf16(data) => pack_lanes(&head.with(data), first_key, lanes, panel),
+    }
+}
+
+/// Element by element.
+#[inline(always)]
+fn pack_lanes<T: Widen>(
+    head: &HeadRows<&[T]>,
     first_key: usize,
     lanes: Range<usize>,
     panel: &mut [f32],
@@ -161,7 +284,7 @@ pub(crate) fn pack_lanes(
     for (key, lane) in lanes.enumerate() {
         let elements = &head.data[(first_key + key) * head.row_stride..];
         for (dim, packed) in panel.iter_mut().skip(lane).step_by(PANEL).enumerate() {
-            *packed = elements[dim * head.dim_stride];
+            *packed = elements[dim * head.dim_stride].widen();
         }
     }
 }

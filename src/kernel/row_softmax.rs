@@ -4,7 +4,7 @@
 //! that it has the lanes that it would have in a strip.
 
 use super::softmax::{
-    SEGMENT, VIRTUAL_LANES, add_exponentials, merge_segments, shift_of, tree_sum,
+    SEGMENT, VIRTUAL_LANES, add_exponentials, maximum_of_some, merge_segments, shift_of, tree_sum,
 };
 use super::strip::Strip;
 use crate::isa::Kernel;
@@ -56,7 +56,7 @@ impl LineKernel for RowSoftmax<'_> {
                     max = simd.max_f32s(scores, max);
                 }
             }
-            let max = simd.reduce_max_f32s(max);
+            let max = maximum_of_some(simd.reduce_max_f32s(max));
             let shift = [shift_of(simd, max)];
             let mut sums = [[simd.splat_f32s(0.0); REGISTERS]];
             add_exponentials(simd, [body], shift, &mut sums);
@@ -67,7 +67,8 @@ impl LineKernel for RowSoftmax<'_> {
             maxima.fill(max);
             segment_sums.fill(tree_sum::<S>(&sums[0]));
         }
-        merge_segments(simd, output.len().div_ceil(SEGMENT), 0, &mut strip);
+        let no_sink = simd.splat_f32s(f32::NEG_INFINITY);
+        merge_segments(simd, output.len().div_ceil(SEGMENT), 0, no_sink, &mut strip);
         for (segment, output) in output.chunks_mut(SEGMENT).enumerate() {
             let factor = strip.statistics(segment).1[0];
             output.iter_mut().for_each(|weight| *weight *= factor);

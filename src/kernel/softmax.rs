@@ -39,8 +39,16 @@ pub(crate) fn exponentiate<S: Lanes, const ROWS: usize, const REGISTERS: usize>(
     maxima: [f32; ROWS],
 ) -> [f32; ROWS] {
     let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
-    add_exponentials(simd, rows, maxima.map(|max| shift_of(simd, max)), &mut sums);
-    sums.map(|sums| tree_sum::<S>(&sums))
+    let mut shifts = [simd.splat_f32s(0.0); ROWS];
+    for (shift, max) in shifts.iter_mut().zip(maxima) {
+        *shift = shift_of(simd, max);
+    }
+    add_exponentials(simd, rows, shifts, &mut sums);
+    let mut totals = [0.0; ROWS];
+    for (total, sums) in totals.iter_mut().zip(&sums) {
+        *total = tree_sum::<S>(sums);
+    }
+    totals
 }
 
 /// What a segment's scores are reduced by. A segment of nothing but −∞ counts as zeros; the
@@ -83,6 +91,13 @@ pub(crate) fn tree_sum<S: Lanes>(sums: &[S::f32s]) -> f32 {
     lanes[0] + lanes[1]
 }
 
+/// The maximum of a segment of which something is left: what is left may all be −∞ or NaN, but a
+/// maximum of −∞ says that nothing is.
+#[inline(always)]
+pub(crate) fn maximum_of_some(max: f32) -> f32 {
+    if max == f32::NEG_INFINITY { f32::MIN } else { max }
+}
+
 /// Merges the segments of as many rows as there are lanes: replaces each segment's sums by the
 /// factors that normalise its exponentials.
 #[inline(always)]
@@ -90,21 +105,28 @@ pub(crate) fn merge_segments<S: Lanes>(
     simd: S,
     segments: usize,
     first_row: usize,
+    sinks: S::f32s,
     strip: &mut Strip<'_>,
 ) {
-    let mut max = simd.splat_f32s(f32::NEG_INFINITY);
+    let mut max = sinks;
     for segment in 0..segments {
         let (segment_max, _) = statistics::<S>(strip, segment, first_row);
         max = simd.max_f32s(*segment_max, max);
     }
-    let mut sum = simd.splat_f32s(0.0);
+    // Of rows with nothing left, not even a sink, all factors are 0.
+    let zero = simd.splat_f32s(0.0);
+    let empty = simd.less_than_or_equal_f32s(max, simd.splat_f32s(f32::NEG_INFINITY));
+    let shift = simd.select_f32s(empty, zero, max);
+    let mut sum = zero;
     for segment in 0..segments {
         let (segment_max, segment_sum) = statistics::<S>(strip, segment, first_row);
-        let correction = exp2(simd, simd.sub_f32s(*segment_max, max));
+        let correction = exp2(simd, simd.sub_f32s(*segment_max, shift));
         sum = simd.mul_add_f32s(*segment_sum, correction, sum);
         *segment_sum = correction;
     }
+    sum = simd.add_f32s(sum, exp2(simd, simd.sub_f32s(sinks, shift)));
     let inverse = simd.div_f32s(simd.splat_f32s(1.0), sum);
+    let inverse = simd.select_f32s(empty, zero, inverse);
     for segment in 0..segments {
         let (_, factor) = statistics::<S>(strip, segment, first_row);
         *factor = simd.mul_f32s(*factor, inverse);

@@ -1,6 +1,5 @@
 //! The scores of a block of query rows, segment by segment, with what the softmax knows of them.
 
-use super::softmax::VIRTUAL_LANES;
 use crate::plan::Plan;
 use crate::workspace::LINE;
 use core::ops::Range;
@@ -63,18 +62,18 @@ impl<'a> Strip<'a> {
         self.segment_range(segment).start + row * self.pitch
     }
 
-    /// The first `keys` scores of some rows in a segment, up to a whole number of virtual lanes.
+    /// Some keys of some rows in a segment, counted from its first one.
     #[inline(always)]
-    pub(crate) fn padded_rows<const ROWS: usize>(
+    pub(crate) fn rows<const ROWS: usize>(
         &mut self,
         segment: usize,
         first_row: usize,
-        keys: usize,
+        keys: Range<usize>,
     ) -> [&mut [f32]; ROWS] {
-        let (pitch, keys) = (self.pitch, keys.next_multiple_of(VIRTUAL_LANES));
+        let pitch = self.pitch;
         let scores = &mut self.scores(segment)[first_row * pitch..];
         let mut rows = scores.chunks_exact_mut(pitch);
-        core::array::from_fn(|_| &mut rows.next().unwrap_or_default()[..keys])
+        core::array::from_fn(|_| &mut rows.next().unwrap_or_default()[keys.clone()])
     }
 
     /// The maxima and the sums of a segment's rows, padded to whole lines.

@@ -186,7 +186,7 @@ impl Problem {
 }
 
 /// The options that every comparison starts from: no pool.
-pub fn serial(isa: Isa) -> Attention {
+pub fn serial(isa: Isa) -> Attention<'static> {
     Attention::new().isa(isa).threads(Threads::Serial)
 }
 

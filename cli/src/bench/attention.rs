@@ -38,7 +38,7 @@ impl AttentionTrial {
         })
     }
 
-    fn attention(&self, isa: Isa) -> Attention {
+    fn attention(&self, isa: Isa) -> Attention<'static> {
         Attention::new().stage(self.task.stage).isa(isa)
     }
 
@@ -66,7 +66,7 @@ fn key_view<'a>(task: &AttentionTask, key: &'a [f32]) -> TensorRef<'a> {
 }
 
 fn keys<'a>(task: &AttentionTask, key: &'a [f32], packed: Option<&'a PackedKeys>) -> Keys<'a> {
-    packed.map_or_else(|| Keys::View(key_view(task, key)), Keys::Packed)
+    packed.map_or_else(|| Keys::View(key_view(task, key).into()), Keys::Packed)
 }
 
 impl Trial for AttentionTrial {

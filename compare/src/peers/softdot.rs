@@ -13,7 +13,7 @@ use std::borrow::Cow;
 /// What both have.
 struct Call<'a> {
     problem: &'a Problem,
-    attention: Attention,
+    attention: Attention<'static>,
     workspace: Workspace,
     weights: Vec<f32>,
 }
@@ -57,7 +57,7 @@ impl Peer for Softdot<'_> {
     }
 
     fn compute(&mut self) -> Result<()> {
-        self.0.compute(Keys::View(key_view(self.0.problem)))
+        self.0.compute(Keys::View(key_view(self.0.problem).into()))
     }
 
     fn weights(&self) -> Result<Cow<'_, [f32]>> {

@@ -1,0 +1,89 @@
+//! The rows of a block: where each stands among the keys and where it goes in the output.
+
+use super::Call;
+use super::pack::PANEL;
+use crate::problem::RowIndex;
+use core::ops::Range;
+
+/// The rows of a block, in memory that is kept from block to block.
+#[derive(Debug)]
+pub(crate) struct BlockRows<'a> {
+    memory: &'a mut [Row],
+    count: usize,
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Row {
+    pub(crate) index: RowIndex,
+    /// Index of its first element in the output.
+    pub(crate) start: usize,
+    /// The keys that it may attend to by its position, from the first one to behind the last.
+    first_key: usize,
+    end_key: usize,
+    /// A logit that takes part in the normalisation and gets no weight; −∞ for none.
+    pub(crate) sink: f32,
+}
+
+impl Row {
+    /// The keys that it may attend to by its position, of those in a range.
+    #[inline(always)]
+    pub(crate) fn keys_in(&self, range: &Range<usize>) -> Range<usize> {
+        let end = self.end_key.clamp(range.start, range.end);
+        self.first_key.clamp(range.start, end)..end
+    }
+}
+
+impl<'a> BlockRows<'a> {
+    /// No rows yet, and room for a block of them.
+    #[inline(always)]
+    pub(crate) fn new(memory: &'a mut [Row]) -> Self {
+        BlockRows { memory, count: 0 }
+    }
+
+    /// Becomes some rows of a head's group.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, call: Call<'_>, head: usize, rows: Range<usize>) {
+        self.count = rows.len();
+        for (row, index) in self.memory.iter_mut().zip(call.inputs.row_indices(head, rows)) {
+            let keys = call.inputs.allowed_keys(index);
+            *row = Row {
+                index,
+                start: call.output.row_start(index),
+                first_key: keys.start,
+                end_key: keys.end,
+                sink: call.inputs.sink(index.q_head),
+            };
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.memory[..self.count]
+    }
+}
+
+/// The panels, as a range of keys, in which any of some rows attends to a key of `range`, which
+/// starts with a panel.
+#[inline(always)]
+pub(crate) fn panels_of(rows: &[Row], range: &Range<usize>) -> Range<usize> {
+    let (mut first, mut end) = (range.end, range.start);
+    for keys in rows.iter().map(|row| row.keys_in(range)).filter(|keys| !keys.is_empty()) {
+        first = first.min(keys.start);
+        end = end.max(keys.end);
+    }
+    let first = range.start + (first - range.start) / PANEL * PANEL;
+    let end = range.start + (end - range.start).next_multiple_of(PANEL);
+    first.min(end)..end
+}
+
+/// The keys of `range` to which all of some rows attend.
+#[inline(always)]
+pub(crate) fn common_keys(rows: &[Row], range: &Range<usize>) -> Range<usize> {
+    let mut common = range.clone();
+    for keys in rows.iter().map(|row| row.keys_in(range)) {
+        common.start = common.start.max(keys.start);
+        common.end = common.end.min(keys.end);
+    }
+    common.start.min(common.end)..common.end
+}

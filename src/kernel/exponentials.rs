@@ -1,0 +1,75 @@
+//! Scores become exponentials: one segment of a block's rows, in place.
+
+use super::block::{BlockRows, panels_of};
+use super::softmax;
+use super::strip::Strip;
+use crate::lanes::{Lanes, LineKernel};
+use crate::workspace::LINE;
+use core::ops::Range;
+
+/// Replaces the scores of a segment by exponentials; notes the maximum and the sum of each row.
+///
+/// A row of which nothing is left in the segment has the maximum −∞ and the sum 0. If all that is
+/// left is −∞, or NaN, the maximum is the smallest number instead: so it is told from the former.
+pub(crate) struct Exponentials<'a, 's> {
+    pub(crate) strip: &'a mut Strip<'s>,
+    pub(crate) segment: usize,
+    pub(crate) keys: Range<usize>,
+    pub(crate) rows: &'a BlockRows<'a>,
+    /// The running maxima of the rows, a line each.
+    pub(crate) maxima: &'a [f32],
+    /// Whether the maxima tell already what is left.
+    pub(crate) adjusted: bool,
+}
+
+/// Rows whose exponentials are computed side by side.
+const ROWS_AT_ONCE: usize = 2;
+
+impl LineKernel for Exponentials<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes, const REGISTERS: usize>(mut self, simd: S) {
+        const { assert!(S::TILE.rows.is_multiple_of(ROWS_AT_ONCE)) };
+        let count = self.rows.rows().len();
+        for first in (0..count).step_by(S::TILE.rows) {
+            let end = count.min(first + S::TILE.rows);
+            // Outside of these the tile has written nothing.
+            let panels = panels_of(&self.rows.rows()[first..end], &self.keys);
+            let mut row = first;
+            while row + ROWS_AT_ONCE <= end {
+                self.compute_rows::<S, ROWS_AT_ONCE, REGISTERS>(simd, row, &panels);
+                row += ROWS_AT_ONCE;
+            }
+            for row in row..end {
+                self.compute_rows::<S, 1, REGISTERS>(simd, row, &panels);
+            }
+        }
+    }
+}
+
+impl Exponentials<'_, '_> {
+    #[inline(always)]
+    fn compute_rows<S: Lanes, const ROWS: usize, const REGISTERS: usize>(
+        &mut self,
+        simd: S,
+        first_row: usize,
+        panels: &Range<usize>,
+    ) {
+        let running = &self.maxima.as_chunks::<LINE>().0[first_row..];
+        let places = &self.rows.rows()[first_row..][..ROWS];
+        let mut maxima = [f32::NEG_INFINITY; ROWS];
+        for ((max, running), place) in maxima.iter_mut().zip(running).zip(places) {
+            *max = simd.reduce_max_f32s(S::as_simd_f32s(running).0[0]);
+            if !self.adjusted && !place.keys_in(&self.keys).is_empty() {
+                *max = softmax::maximum_of_some(*max);
+            }
+        }
+        let within = panels.start - self.keys.start..panels.end - self.keys.start;
+        let rows = self.strip.rows(self.segment, first_row, within);
+        let sums = softmax::exponentiate::<S, ROWS, REGISTERS>(simd, rows, maxima);
+        let (all_maxima, all_sums) = self.strip.statistics(self.segment);
+        all_maxima[first_row..][..ROWS].copy_from_slice(&maxima);
+        all_sums[first_row..][..ROWS].copy_from_slice(&sums);
+    }
+}
