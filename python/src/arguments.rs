@@ -1,14 +1,21 @@
 //! Words and numbers from Python as the library's options.
 
-use crate::array::type_name;
+use crate::array::{Dtype, type_name};
 use crate::error;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use softdot::{Isa, Stage};
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::PyBool;
+use softdot::{Causal, Isa, Stage};
 use std::ops::RangeInclusive;
 
 /// The stages by their names.
-const STAGES: [(&str, Stage); 2] = [("scores", Stage::Scores), ("weights", Stage::Weights)];
+const STAGES: [(&str, Stage); 4] = [
+    ("scores", Stage::Scores),
+    ("capped", Stage::Capped),
+    ("biased", Stage::Biased),
+    ("weights", Stage::Weights),
+];
 
 /// What to compute.
 pub fn stage(name: &str) -> PyResult<Stage> {
@@ -26,6 +33,62 @@ pub fn isa(name: Option<&str>) -> PyResult<Isa> {
         None => Isa::detect().map(|selection| selection.isa),
     }
     .map_err(error::to_python)
+}
+
+/// The result's element type, by its name or as NumPy's, ml_dtypes', torch's or JAX's type.
+pub fn dtype(dtype: &Bound<'_, PyAny>) -> PyResult<Dtype> {
+    let mut name = dtype.str()?.to_string();
+    for attribute in ["__name__", "name"] {
+        if let Some(own) = dtype.getattr_opt(attribute)? {
+            name = own.str()?.to_string();
+        }
+    }
+    Dtype::from_name(name.trim_start_matches("torch.")).ok_or_else(|| {
+        let expected = Dtype::list(Dtype::FLOATS);
+        PyValueError::new_err(format!("dtype: expected {expected}, found {name}"))
+    })
+}
+
+/// Where query rows stand among the keys.
+pub fn causal(causal: &Bound<'_, PyAny>) -> PyResult<Causal> {
+    if let Ok(name) = causal.extract::<PyBackedStr>() {
+        return match &*name {
+            "top-left" => Ok(Causal::TopLeft),
+            "bottom-right" => Ok(Causal::BottomRight),
+            _ => Err(PyValueError::new_err(format!(
+                "causal: expected top-left, bottom-right or a whole number, found {:?}",
+                &*name
+            ))),
+        };
+    }
+    // Of the two places that True could mean, other libraries have chosen either.
+    let offset = if causal.is_instance_of::<PyBool>() { None } else { causal.extract().ok() };
+    offset.map(Causal::Offset).ok_or_else(|| {
+        PyTypeError::new_err(format!(
+            "causal: expected 'top-left', 'bottom-right' or a whole number, found {causal}"
+        ))
+    })
+}
+
+/// Keys before and after a row's own position; `None` is unbounded.
+pub fn window(window: &Bound<'_, PyAny>) -> PyResult<(Option<usize>, Option<usize>)> {
+    let sides: [Bound<'_, PyAny>; 2] = window.extract().map_err(|_| {
+        PyTypeError::new_err(format!("window: expected a pair (left, right), found {window}"))
+    })?;
+    let [left, right] = sides.map(|side| match side.is_none() {
+        true => Ok(None),
+        false => number("window", &side, 0..=isize::MAX as usize).map(Some),
+    });
+    Ok((left?, right?))
+}
+
+/// Keys of each batch entry.
+pub fn key_lengths(lengths: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
+    let iterator = lengths.try_iter().map_err(|_| {
+        let found = type_name(lengths);
+        PyTypeError::new_err(format!("key_lengths: expected a row of whole numbers, found {found}"))
+    })?;
+    iterator.map(|length| number("key_lengths", &length?, 0..=isize::MAX as usize)).collect()
 }
 
 /// A whole number within limits.

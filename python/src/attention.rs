@@ -4,8 +4,10 @@ use crate::arguments;
 use crate::array::Array;
 use crate::error;
 use crate::kind::Kind;
+use crate::options::Options;
 use crate::packed_keys::PackedKeys;
 use crate::threads::Threads;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use softdot::{Attention, Keys};
 use std::sync::Arc;
@@ -26,15 +28,22 @@ impl Key {
 
     fn as_keys(&self) -> Keys<'_> {
         match self {
-            Key::Array(array) => array.tensor().into(),
+            Key::Array(array) => array.as_view().into(),
             Key::Packed(packed) => (&**packed).into(),
+        }
+    }
+
+    fn as_array(&self) -> Option<&Array> {
+        match self {
+            Key::Array(array) => Some(array),
+            Key::Packed(_) => None,
         }
     }
 
     /// Keys per head.
     fn keys(&self) -> usize {
         match self {
-            Key::Array(array) => array.tensor().shape()[2],
+            Key::Array(array) => array.as_view().shape()[2],
             Key::Packed(packed) => packed.len(),
         }
     }
@@ -42,21 +51,46 @@ impl Key {
 
 /// Attention weights ``softmax(scale · query · keyᵀ)`` over the keys: each row sums to 1.
 ///
+/// In this order: scale, softcap, bias and ALiBi, exclusion of keys, sink, softmax. A row that may
+/// attend to no key is 0 throughout. Arrays are NumPy's, torch's on the CPU, or anything with DLPack
+/// or the buffer protocol, of float32, float16 or bfloat16 (ml_dtypes or torch), with any
+/// non-negative strides; they are read in place. Narrow ones are widened exactly, and narrow results
+/// are rounded once.
+///
 /// Parameters
 /// ----------
-/// query : array of float32, ``[batch, q_heads, query_rows, head_dim]``
-///     With any non-negative strides, read in place; leading axes may be missing. NumPy arrays,
-///     torch tensors on the CPU, anything with DLPack or the buffer protocol.
-/// key : array of float32, ``[batch, kv_heads, keys, head_dim]``, or :class:`PackedKeys`
-///     As ``query``; ``q_heads`` is a multiple of ``kv_heads``, and query head ``h`` reads key head
+/// query : array, ``[batch, q_heads, query_rows, head_dim]``
+///     Leading axes may be missing, here and in all other arrays.
+/// key : array, ``[batch, kv_heads, keys, head_dim]``, or :class:`PackedKeys`
+///     ``q_heads`` is a multiple of ``kv_heads``, and query head ``h`` reads key head
 ///     ``h // (q_heads // kv_heads)``.
 /// scale : float, optional
 ///     What dot products are multiplied by. Finite; ``1/√head_dim`` if not given.
-/// stage : {"weights", "scores"}
-///     What to compute: the weights, or the scaled scores before the softmax.
-/// out : writable array of float32, optional
-///     Where the result goes, ``[batch, q_heads, query_rows, keys]``, with any strides that keep its
-///     elements apart; it is returned.
+/// softcap : float, optional
+///     Caps scores softly, ``softcap · tanh(score / softcap)``. Finite and above 0.
+/// bias : array, ``[batch, q_heads, query_rows, keys]``, optional
+///     What is added to scores, each extent as that of the result or 1. ``-inf`` excludes.
+/// alibi_slopes : row of float32, ``[q_heads]``, or sequence of floats, optional
+///     Adds ``slope · (key position - query position)``; :func:`alibi_slopes` has the usual ones.
+/// mask : array of bool, ``[batch, q_heads, query_rows, keys]``, optional
+///     Which keys each row may attend to, True = attend; each extent as that of the result or 1.
+/// causal : {"top-left", "bottom-right"} or int, optional
+///     No row attends to keys after its own position. Row 0 stands at key 0, or where the last row
+///     stands at the last key, or at the key of that number. (Without it, options that count from a
+///     row's position take "bottom-right".)
+/// window : pair of int or None, optional
+///     Keys before and after its own position that a row attends to; None is unbounded.
+/// key_lengths : row or sequence of int, ``[batch]``, optional
+///     How many keys each batch entry has, the first ones.
+/// sinks : row of float32, ``[q_heads]``, or sequence of floats, optional
+///     A logit for each query head that takes part in the normalisation and gets no weight.
+/// stage : {"weights", "biased", "capped", "scores"}
+///     What to compute: the weights; or the logits that the softmax sees; or those before bias,
+///     ALiBi and exclusion; or those before softcap, too.
+/// out : writable array, ``[batch, q_heads, query_rows, keys]``, optional
+///     Where the result goes, with any strides that keep its elements apart; it is returned.
+/// dtype : {"float32", "float16", "bfloat16"} or a library's type, optional
+///     The elements of the result; those of the query (or of ``out``) if not given.
 /// isa : {"avx512", "avx2", "neon", "scalar"}, optional
 ///     The instruction set; the widest of the machine if not given. The bits are the same on each.
 /// threads : int, optional
@@ -64,7 +98,7 @@ impl Key {
 ///
 /// Returns
 /// -------
-/// array of float32, ``[batch, q_heads, query_rows, keys]``
+/// array, ``[batch, q_heads, query_rows, keys]``
 ///     Of the query's kind and with as many axes; dense.
 ///
 /// Raises
@@ -72,21 +106,35 @@ impl Key {
 /// TypeError
 ///     For arguments of another type, arrays of another element type, memory of another device.
 /// ValueError
-///     For arrays that do not fit each other, negative strides, a scale that is not finite, an
+///     For arrays that do not fit each other, negative strides, numbers that are not finite, an
 ///     instruction set that the CPU lacks. Then nothing has been written to ``out``.
 #[pyfunction]
-#[pyo3(signature = (query, key, *, scale=None, stage="weights", out=None, isa=None, threads=None))]
+#[pyo3(signature = (
+    query, key, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None, causal=None,
+    window=None, key_lengths=None, sinks=None, stage="weights", out=None, dtype=None, isa=None,
+    threads=None
+))]
 #[allow(clippy::too_many_arguments, reason = "Python's keywords, one each")]
 pub fn attention_weights<'py>(
     py: Python<'py>,
     query: &Bound<'py, PyAny>,
     key: &Bound<'py, PyAny>,
     scale: Option<f32>,
+    softcap: Option<f32>,
+    bias: Option<&Bound<'py, PyAny>>,
+    alibi_slopes: Option<&Bound<'py, PyAny>>,
+    mask: Option<&Bound<'py, PyAny>>,
+    causal: Option<&Bound<'py, PyAny>>,
+    window: Option<&Bound<'py, PyAny>>,
+    key_lengths: Option<&Bound<'py, PyAny>>,
+    sinks: Option<&Bound<'py, PyAny>>,
     stage: &str,
     out: Option<Bound<'py, PyAny>>,
+    dtype: Option<&Bound<'py, PyAny>>,
     isa: Option<&str>,
     threads: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let options = Options::open(bias, alibi_slopes, mask, key_lengths, sinks)?;
     let threads = Threads::parse(threads)?;
     let mut attention = Attention::new()
         .stage(arguments::stage(stage)?)
@@ -95,37 +143,54 @@ pub fn attention_weights<'py>(
     if let Some(scale) = scale {
         attention = attention.scale(scale);
     }
+    if let Some(softcap) = softcap {
+        attention = attention.softcap(softcap);
+    }
+    if let Some(causal) = causal {
+        attention = attention.causal(arguments::causal(causal)?);
+    }
+    if let Some(window) = window {
+        let (left, right) = arguments::window(window)?;
+        attention = attention.window(left, right);
+    }
+    let attention = options.apply(attention);
+    let dtype = dtype.map(arguments::dtype).transpose()?;
+
     let query_array = Array::view("query", query)?;
     let key = Key::open(key)?;
-
-    let (query_view, key_view) = (query_array.tensor(), key.as_keys());
+    let (query_view, key_view) = (query_array.as_view(), key.as_keys());
     // Before there is memory for a result: it may be of any size if they do not fit.
     let plan = attention.plan(query_view, key_view).map_err(error::to_python)?;
-    let mut inputs = vec![&query_array];
-    if let Key::Array(array) = &key {
-        inputs.push(array);
-    }
-    let compute_into = |result: &Bound<'py, PyAny>| {
-        let mut output = Array::view("out", result)?;
-        let output = output.tensor_mut(&inputs)?;
+    let inputs: Vec<&Array> =
+        [&query_array].into_iter().chain(key.as_array()).chain(options.arrays()).collect();
+    let compute_into = |mut output: Array| {
+        let output = output.as_view_mut(&inputs)?;
         threads.run(py, plan.threads, |workspace| {
             attention.compute_into(query_view, key_view, output, workspace)
         })
     };
     match out {
         Some(out) => {
-            compute_into(&out)?;
+            let output = Array::view("out", &out)?;
+            if let Some(dtype) = dtype.filter(|&dtype| dtype != output.dtype()) {
+                let found = output.dtype();
+                return Err(PyValueError::new_err(format!(
+                    "out: expected an array of {dtype} (as dtype), found {found}"
+                )));
+            }
+            compute_into(output)?;
             Ok(out)
         }
         None => {
-            let kind = Kind::of(query)?;
+            let kind = Kind::of(query, query_array.dtype())?;
+            let dtype = dtype.unwrap_or(query_array.dtype());
             let mut shape = query_array.shape().to_vec();
             if let Some(columns) = shape.last_mut() {
                 *columns = key.keys();
             }
-            let result = kind.empty(py, &shape)?;
-            compute_into(&result)?;
-            kind.wrap(result)
+            let result = kind.empty(py, &shape, dtype)?;
+            compute_into(Array::view("out", &result)?)?;
+            kind.wrap(result, dtype)
         }
     }
 }

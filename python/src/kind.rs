@@ -1,17 +1,18 @@
 //! Results of the same kind as the queries.
 
-use pyo3::exceptions::PyKeyError;
+use crate::array::Dtype;
+use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyMemoryView, PyTuple, PyType};
+use pyo3::types::{PyDict, PyMemoryView, PyString, PyTuple, PyType};
 
 /// Which library an array is of.
 pub enum Kind<'py> {
     /// `numpy.ndarray`, and what speaks DLPack but is of no known kind.
     Numpy,
-    /// A `torch.Tensor`: new ones are made by it.
-    Torch(Bound<'py, PyAny>),
+    /// A `torch.Tensor`, which makes others, and its elements.
+    Torch(Bound<'py, PyAny>, Dtype),
     /// A library of the Python array API standard (JAX), by its namespace.
     ArrayApi(Bound<'py, PyAny>),
     /// Anything else with the buffer protocol.
@@ -19,15 +20,15 @@ pub enum Kind<'py> {
 }
 
 impl<'py> Kind<'py> {
-    /// The array's kind.
-    pub fn of(array: &Bound<'py, PyAny>) -> PyResult<Self> {
+    /// The kind of an array whose elements are known.
+    pub fn of(array: &Bound<'py, PyAny>, dtype: Dtype) -> PyResult<Self> {
         static NDARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
         let py = array.py();
         if array.is_instance(NDARRAY.import(py, "numpy", "ndarray")?)? {
             return Ok(Kind::Numpy);
         }
         if is_torch(array)? {
-            return Ok(Kind::Torch(array.clone()));
+            return Ok(Kind::Torch(array.clone(), dtype));
         }
         if let Some(namespace) = array.getattr_opt(intern!(py, "__array_namespace__"))? {
             return Ok(Kind::ArrayApi(namespace.call0()?));
@@ -38,24 +39,45 @@ impl<'py> Kind<'py> {
         }
     }
 
-    /// Memory for a result of float32 with these extents.
-    pub fn empty(&self, py: Python<'py>, shape: &[usize]) -> PyResult<Bound<'py, PyAny>> {
+    /// Memory for a result with these extents.
+    pub fn empty(
+        &self,
+        py: Python<'py>,
+        shape: &[usize],
+        dtype: Dtype,
+    ) -> PyResult<Bound<'py, PyAny>> {
         static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let shape = PyTuple::new(py, shape)?;
         match self {
-            Kind::Torch(tensor) => tensor.call_method1(intern!(py, "new_empty"), (shape,)),
+            Kind::Torch(tensor, own) => {
+                let keywords = PyDict::new(py);
+                if dtype != *own {
+                    let torch = py.import(intern!(py, "torch"))?;
+                    keywords.set_item(intern!(py, "dtype"), torch.getattr(dtype.name())?)?;
+                }
+                tensor.call_method(intern!(py, "new_empty"), (shape,), Some(&keywords))
+            }
+            Kind::Buffer if dtype == Dtype::Bfloat16 => Err(PyValueError::new_err(
+                "dtype: expected float32 or float16 for a memoryview, found bfloat16",
+            )),
             Kind::Numpy | Kind::ArrayApi(_) | Kind::Buffer => {
-                EMPTY.import(py, "numpy", "empty")?.call1((shape, intern!(py, "float32")))
+                let dtype = match dtype {
+                    Dtype::Bfloat16 => py.import("ml_dtypes")?.getattr(dtype.name())?,
+                    _ => PyString::new(py, dtype.name()).into_any(),
+                };
+                EMPTY.import(py, "numpy", "empty")?.call1((shape, dtype))
             }
         }
     }
 
     /// The array for a result that has been written to what [`Kind::empty`] gave.
-    pub fn wrap(self, written: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn wrap(self, written: Bound<'py, PyAny>, dtype: Dtype) -> PyResult<Bound<'py, PyAny>> {
         match self {
-            Kind::Numpy | Kind::Torch(_) => Ok(written),
+            Kind::Numpy | Kind::Torch(..) => Ok(written),
             Kind::ArrayApi(namespace) => {
-                namespace.call_method1(intern!(written.py(), "from_dlpack"), (written,))
+                // NumPy hands bfloat16 to nobody by DLPack.
+                let method = if dtype == Dtype::Bfloat16 { "asarray" } else { "from_dlpack" };
+                namespace.call_method1(method, (written,))
             }
             Kind::Buffer => Ok(PyMemoryView::from(&written)?.into_any()),
         }

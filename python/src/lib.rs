@@ -6,6 +6,7 @@ mod array;
 mod attention;
 mod error;
 mod kind;
+mod options;
 mod packed_keys;
 mod primitives;
 mod threads;
@@ -20,7 +21,7 @@ mod module {
     #[pymodule_export]
     use super::packed_keys::PackedKeys;
     #[pymodule_export]
-    use super::primitives::{dot, scaled_softmax};
+    use super::primitives::{alibi_slopes, dot, scaled_softmax};
     #[pymodule_export]
     use super::{available_isas, isa};
 

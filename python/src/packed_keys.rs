@@ -75,7 +75,7 @@ impl PackedKeys {
     #[staticmethod]
     fn from_view(py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Self> {
         let key = Array::view("key", key)?;
-        let view = key.tensor();
+        let view = key.as_view();
         let packed = py.detach(|| softdot::PackedKeys::from_view(view));
         Ok(packed.map_err(error::to_python)?.into())
     }
@@ -86,7 +86,7 @@ impl PackedKeys {
     /// nothing has changed.
     fn append(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
         let key = Array::view("key", key)?;
-        let view = key.tensor();
+        let view = key.as_view();
         self.try_change(py, |keys| keys.append(view))
     }
 

@@ -1,10 +1,22 @@
-//! The functions `dot` and `scaled_softmax`.
+//! The functions `alibi_slopes`, `dot` and `scaled_softmax`.
 
 use crate::arguments;
 use crate::array::Array;
 use crate::error;
 use crate::kind::Kind;
 use pyo3::prelude::*;
+
+/// Heads that have slopes at most, so that a slip of the pen does not fill the memory.
+const MOST_HEADS: usize = 1 << 20;
+
+/// The standard slopes of ALiBi for any number of heads, for the option ``alibi_slopes``.
+///
+/// Those of Press, Smith and Lewis, *Train Short, Test Long*, 2022: for 2ᵏ heads the powers
+/// ``2 ** (-8 * i / 2ᵏ)``, ``i = 1 …``.
+#[pyfunction]
+pub fn alibi_slopes(heads: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
+    Ok(softdot::alibi_slopes(arguments::number("heads", heads, 0..=MOST_HEADS)?))
+}
 
 /// The dot product ``Σ a_i · b_i`` of two rows of float32 without gaps, of the same length.
 ///
@@ -19,7 +31,7 @@ pub fn dot(
 ) -> PyResult<f32> {
     let isa = arguments::isa(isa)?;
     let (a, b) = (Array::row("a", a)?, Array::row("b", b)?);
-    let (a, b) = (a.elements(), b.elements());
+    let (a, b) = (a.as_row(), b.as_row());
     py.detach(|| softdot::dot_on(isa, a, b)).map_err(error::to_python)
 }
 
@@ -42,10 +54,10 @@ pub fn scaled_softmax<'py>(
     let compute_into = |result: &Bound<'py, PyAny>| {
         let mut output = Array::row("out", result)?;
         if output.is_same(&input) {
-            let row = output.elements_mut(&[])?;
+            let row = output.as_row_mut(&[])?;
             py.detach(|| softdot::scaled_softmax_in_place_on(isa, row, scale))
         } else {
-            let (row, output) = (input.elements(), output.elements_mut(&[&input])?);
+            let (row, output) = (input.as_row(), output.as_row_mut(&[&input])?);
             py.detach(|| softdot::scaled_softmax_on(isa, row, scale, output))
         }
         .map_err(error::to_python)
@@ -56,10 +68,10 @@ pub fn scaled_softmax<'py>(
             Ok(out)
         }
         None => {
-            let kind = Kind::of(row)?;
-            let result = kind.empty(py, input.shape())?;
+            let kind = Kind::of(row, input.dtype())?;
+            let result = kind.empty(py, input.shape(), input.dtype())?;
             compute_into(&result)?;
-            kind.wrap(result)
+            kind.wrap(result, input.dtype())
         }
     }
 }

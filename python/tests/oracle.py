@@ -6,30 +6,88 @@ import numpy
 TOLERANCE = 2e-6
 
 
-def scores(query, key, scale=None):
-    """``scale · query · keyᵀ`` with grouped heads, as numpy does it."""
+def attention(
+    query,
+    key,
+    *,
+    scale=None,
+    softcap=None,
+    bias=None,
+    alibi_slopes=None,
+    mask=None,
+    causal=None,
+    window=(None, None),
+    key_lengths=None,
+    sinks=None,
+    stage="weights",
+):
+    """What ``softdot.attention_weights`` computes, of ``[batch, heads, rows, columns]``."""
     query, key = (numpy.asarray(array, dtype=numpy.float64) for array in (query, key))
+    batch, q_heads, rows, head_dim = query.shape
+    keys = key.shape[2]
     if scale is None:
-        scale = 1.0 / numpy.sqrt(max(query.shape[-1], 1))
-    if query.ndim > 2 and key.ndim > 2:
-        key = key.repeat(query.shape[-3] // key.shape[-3], axis=-3)
-    return scale * (query @ key.swapaxes(-1, -2))
+        scale = 1.0 / numpy.sqrt(max(head_dim, 1))
+    logits = scale * (query @ key.repeat(q_heads // key.shape[1], axis=1).swapaxes(-1, -2))
+
+    lengths = numpy.full(batch, keys) if key_lengths is None else numpy.asarray(key_lengths)
+    lengths = lengths.reshape(batch, 1, 1, 1)
+    column = numpy.arange(keys)
+    missing = numpy.broadcast_to(column >= lengths, logits.shape)
+    if stage == "scores":
+        return numpy.where(missing, -numpy.inf, logits)
+
+    if softcap is not None:
+        logits = softcap * numpy.tanh(logits / softcap)
+    if stage == "capped":
+        return numpy.where(missing, -numpy.inf, logits)
+
+    first = {None: lengths - rows, "bottom-right": lengths - rows, "top-left": 0}.get(causal, causal)
+    position = numpy.arange(rows).reshape(-1, 1) + first
+    if bias is not None:
+        logits = logits + numpy.asarray(bias, dtype=numpy.float64)
+    if alibi_slopes is not None:
+        slopes = numpy.asarray(alibi_slopes, dtype=numpy.float64).reshape(-1, 1, 1)
+        logits = logits + slopes * (column - position)
+    left, right = window
+    excluded = missing
+    if mask is not None:
+        excluded = excluded | ~numpy.asarray(mask)
+    if causal is not None:
+        excluded = excluded | (column > position)
+    if left is not None:
+        excluded = excluded | (column < position - left)
+    if right is not None:
+        excluded = excluded | (column > position + right)
+    logits = numpy.where(excluded, -numpy.inf, logits)
+    if stage == "biased":
+        return logits
+
+    sink = numpy.full((q_heads, 1, 1), -numpy.inf)
+    if sinks is not None:
+        sink = numpy.asarray(sinks, dtype=numpy.float64).reshape(-1, 1, 1)
+    highest = numpy.maximum(logits.max(axis=-1, keepdims=True, initial=-numpy.inf), sink)
+    highest = numpy.where(numpy.isinf(highest), 0.0, highest)
+    exponentials = numpy.exp(logits - highest)
+    total = exponentials.sum(axis=-1, keepdims=True) + numpy.exp(sink - highest)
+    return exponentials / numpy.where(total == 0.0, 1.0, total)
 
 
-def weights(query, key, scale=None):
-    """The softmax of :func:`scores` over the keys."""
-    logits = scores(query, key, scale)
-    exponentials = numpy.exp(logits - logits.max(axis=-1, keepdims=True, initial=-numpy.inf))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
-def expect_close(found, expected):
-    """Fails unless shapes are equal and every row is as right as f32 can be."""
-    found = numpy.asarray(found)
-    assert found.dtype == numpy.float32
+def expect_close(found, expected, tolerance=TOLERANCE):
+    """Fails unless shapes are equal and every row is as right as its element type can be."""
+    found = numpy.asarray(found, dtype=numpy.float64)
     assert found.shape == expected.shape
-    magnitude = numpy.abs(expected).max(axis=-1, keepdims=True, initial=1e-30)
-    assert numpy.all(numpy.abs(found - expected) <= TOLERANCE * magnitude)
+    finite = numpy.isfinite(expected)
+    assert numpy.array_equal(found[~finite], expected[~finite])
+    magnitude = numpy.where(finite, numpy.abs(expected), 0.0)
+    magnitude = magnitude.max(axis=-1, keepdims=True, initial=1e-30)
+    with numpy.errstate(invalid="ignore"):
+        error = numpy.where(finite, numpy.abs(found - expected) / magnitude, 0.0)
+    assert error.max(initial=0.0) <= tolerance
+
+
+def four_axes(array):
+    """With leading ones."""
+    return array.reshape((1,) * (4 - array.ndim) + array.shape)
 
 
 def numbers(*shape, seed=0):

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 import softdot
-from oracle import expect_close, numbers, scores, weights
+from oracle import attention, expect_close, four_axes, numbers
 
 SHAPES = [
     ((7, 5), (9, 5)),
@@ -18,15 +18,19 @@ SHAPES = [
 @pytest.mark.parametrize(("query_shape", "key_shape"), SHAPES)
 def test_weights_and_scores_are_those_of_the_definition(query_shape, key_shape):
     query, key = numbers(*query_shape), numbers(*key_shape, seed=1)
-    expect_close(softdot.attention_weights(query, key), weights(query, key))
-    expect_close(softdot.attention_weights(query, key, stage="scores"), scores(query, key))
+    shape = (*query_shape[:-1], key_shape[-2])
+    for stage in ("weights", "scores"):
+        expected = attention(four_axes(query), four_axes(key), stage=stage)
+        found = softdot.attention_weights(query, key, stage=stage)
+        assert found.dtype == numpy.float32
+        expect_close(found, expected.reshape(shape))
 
 
 @pytest.mark.parametrize("scale", [0.0, -0.5, 3, numpy.float32(0.25)])
 def test_scale(scale):
-    query, key = numbers(3, 8), numbers(4, 8, seed=1)
+    query, key = numbers(1, 1, 3, 8), numbers(1, 1, 4, 8, seed=1)
     found = softdot.attention_weights(query, key, scale=scale)
-    expect_close(found, weights(query, key, float(scale)))
+    expect_close(found, attention(query, key, scale=float(scale)))
 
 
 @pytest.mark.parametrize("isa", softdot.available_isas())
@@ -106,14 +110,14 @@ def test_out_may_have_leading_ones():
 
 
 def test_inputs_are_as_before_and_may_be_read_only():
-    query, key = numbers(5, 16), numbers(30, 16, seed=1)
+    query, key = numbers(1, 1, 5, 16), numbers(1, 1, 30, 16, seed=1)
     for array in (query, key):
         array.flags.writeable = False
-    expect_close(softdot.attention_weights(query, key), weights(query, key))
-    assert numpy.array_equal(query, numbers(5, 16))
-    assert numpy.array_equal(key, numbers(30, 16, seed=1))
+    expect_close(softdot.attention_weights(query, key), attention(query, key))
+    assert numpy.array_equal(query, numbers(1, 1, 5, 16))
+    assert numpy.array_equal(key, numbers(1, 1, 30, 16, seed=1))
 
 
 def test_query_and_key_may_be_the_same():
-    array = numbers(12, 16)
-    expect_close(softdot.attention_weights(array, array), weights(array, array))
+    array = numbers(1, 1, 12, 16)
+    expect_close(softdot.attention_weights(array, array), attention(array, array))

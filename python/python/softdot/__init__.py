@@ -14,6 +14,7 @@ from softdot._plot import plot_weights
 from softdot._softdot import (
     PackedKeys,
     __version__,
+    alibi_slopes,
     attention_weights,
     available_isas,
     dot,
@@ -24,6 +25,7 @@ from softdot._softdot import (
 __all__ = [
     "PackedKeys",
     "__version__",
+    "alibi_slopes",
     "attention_weights",
     "available_isas",
     "dot",

@@ -1,15 +1,20 @@
+from collections.abc import Sequence
 from typing import Any, Final, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, final, overload
 
 # NumPy arrays, torch tensors, anything with DLPack or the buffer protocol: there is no type for
 # their element types.
 _Array: TypeAlias = Any
+_Row: TypeAlias = Sequence[SupportsFloat] | _Array
 _Out = TypeVar("_Out")
 _Isa: TypeAlias = Literal["avx512", "avx2", "neon", "scalar"]
-_Stage: TypeAlias = Literal["scores", "weights"]
+_Stage: TypeAlias = Literal["scores", "capped", "biased", "weights"]
+# Or a type object of NumPy, ml_dtypes, torch or JAX.
+_Dtype: TypeAlias = Literal["float32", "float16", "bfloat16"] | Any
 
 __all__ = [
     "PackedKeys",
     "__version__",
+    "alibi_slopes",
     "attention_weights",
     "available_isas",
     "dot",
@@ -19,14 +24,24 @@ __all__ = [
 
 __version__: Final[str]
 
+def alibi_slopes(heads: SupportsIndex) -> list[float]: ...
 @overload
 def attention_weights(
     query: _Array,
     key: _Array | PackedKeys,
     *,
     scale: SupportsFloat | None = None,
+    softcap: SupportsFloat | None = None,
+    bias: _Array | None = None,
+    alibi_slopes: _Row | None = None,
+    mask: _Array | None = None,
+    causal: Literal["top-left", "bottom-right"] | SupportsIndex | None = None,
+    window: Sequence[SupportsIndex | None] | None = None,
+    key_lengths: Sequence[SupportsIndex] | _Array | None = None,
+    sinks: _Row | None = None,
     stage: _Stage = "weights",
     out: None = None,
+    dtype: _Dtype | None = None,
     isa: _Isa | None = None,
     threads: SupportsIndex | None = None,
 ) -> _Array: ...
@@ -36,8 +51,17 @@ def attention_weights(
     key: _Array | PackedKeys,
     *,
     scale: SupportsFloat | None = None,
+    softcap: SupportsFloat | None = None,
+    bias: _Array | None = None,
+    alibi_slopes: _Row | None = None,
+    mask: _Array | None = None,
+    causal: Literal["top-left", "bottom-right"] | SupportsIndex | None = None,
+    window: Sequence[SupportsIndex | None] | None = None,
+    key_lengths: Sequence[SupportsIndex] | _Array | None = None,
+    sinks: _Row | None = None,
     stage: _Stage = "weights",
     out: _Out,
+    dtype: _Dtype | None = None,
     isa: _Isa | None = None,
     threads: SupportsIndex | None = None,
 ) -> _Out: ...

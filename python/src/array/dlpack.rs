@@ -52,6 +52,10 @@ pub struct DataType {
 impl DataType {
     /// The code of IEEE floats.
     pub const FLOAT: u8 = 2;
+    /// The code of bfloat16.
+    pub const BFLOAT: u8 = 4;
+    /// The code of booleans.
+    pub const BOOL: u8 = 6;
 }
 
 #[repr(C)]

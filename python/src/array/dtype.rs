@@ -3,15 +3,31 @@
 use super::dlpack::DataType;
 use pyo3::buffer::ElementType;
 use std::ffi::CStr;
+use std::fmt;
 
 /// What an array's elements are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
     /// 32-bit floats.
     Float32,
+    /// IEEE's 16-bit floats.
+    Float16,
+    /// The upper halves of 32-bit floats.
+    Bfloat16,
+    /// Bytes that are 0 or 1.
+    Bool,
 }
 
 impl Dtype {
+    /// What queries, keys, biases and results are made of.
+    pub const FLOATS: &[Dtype] = &[Dtype::Float32, Dtype::Float16, Dtype::Bfloat16];
+
+    /// What rows are made of.
+    pub const ROWS: &[Dtype] = &[Dtype::Float32];
+
+    /// What masks are made of.
+    pub const MASKS: &[Dtype] = &[Dtype::Bool];
+
     /// From the buffer protocol's format, a string of the module `struct`; `None` for what softdot
     /// does not compute with, and for the other byte order.
     pub fn from_format(format: &CStr) -> Option<Dtype> {
@@ -21,22 +37,55 @@ impl Dtype {
         }
         match ElementType::from_format(format) {
             ElementType::Float { bytes: 4 } => Some(Dtype::Float32),
+            ElementType::Float { bytes: 2 } => Some(Dtype::Float16),
+            ElementType::Bool => Some(Dtype::Bool),
             _ => None,
         }
     }
 
     /// From DLPack's description; `None` for what softdot does not compute with.
     pub fn from_dlpack(dtype: DataType) -> Option<Dtype> {
-        match dtype {
-            DataType { code: DataType::FLOAT, bits: 32, lanes: 1 } => Some(Dtype::Float32),
+        match (dtype.code, dtype.bits, dtype.lanes) {
+            (DataType::FLOAT, 32, 1) => Some(Dtype::Float32),
+            (DataType::FLOAT, 16, 1) => Some(Dtype::Float16),
+            (DataType::BFLOAT, 16, 1) => Some(Dtype::Bfloat16),
+            (DataType::BOOL, 8, 1) => Some(Dtype::Bool),
             _ => None,
         }
     }
 
-    /// Bytes of an element.
+    /// From the name that NumPy, ml_dtypes, torch and JAX agree on.
+    pub fn from_name(name: &str) -> Option<Dtype> {
+        Self::FLOATS.iter().copied().find(|dtype| dtype.name() == name)
+    }
+
+    /// The name that NumPy, ml_dtypes, torch and JAX agree on.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::Float32 => "float32",
+            Dtype::Float16 => "float16",
+            Dtype::Bfloat16 => "bfloat16",
+            Dtype::Bool => "bool",
+        }
+    }
+
+    /// Bytes of an element, and what its address is a multiple of.
     pub fn size(self) -> usize {
         match self {
-            Dtype::Float32 => size_of::<f32>(),
+            Dtype::Float32 => 4,
+            Dtype::Float16 | Dtype::Bfloat16 => 2,
+            Dtype::Bool => 1,
         }
+    }
+
+    /// Names for an error.
+    pub fn list(dtypes: &[Dtype]) -> String {
+        dtypes.iter().map(|dtype| dtype.name()).collect::<Vec<_>>().join(" or ")
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

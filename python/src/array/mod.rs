@@ -7,13 +7,15 @@ mod dlpack;
 mod dtype;
 mod layout;
 
-use dtype::Dtype;
+pub use dtype::Dtype;
+
+use half::{bf16, f16};
 use layout::{Layout, ROW_AXES, VIEW_AXES};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use softdot::{TensorMut, TensorRef};
+use softdot::{Tensor, TensorMut, TensorRef, View, ViewMut};
 use std::ffi::c_void;
 use std::ops::{Range, RangeInclusive};
 use std::slice;
@@ -24,6 +26,7 @@ use std::slice;
 /// it gets numbers that are old or new, and whoever writes to `out` meanwhile loses.
 pub struct Array {
     argument: &'static str,
+    dtype: Dtype,
     data: *mut c_void,
     layout: Layout,
     writable: bool,
@@ -36,22 +39,44 @@ enum Owner {
     Dlpack { _tensor: dlpack::Tensor },
 }
 
+/// What an argument may be.
+struct Expected {
+    argument: &'static str,
+    dtypes: &'static [Dtype],
+    axes: RangeInclusive<usize>,
+}
+
 impl Array {
-    /// A view of 2, 3 or 4 axes.
+    /// A view of 2, 3 or 4 axes, of any of the types of floats.
     ///
     /// # Errors
-    /// `TypeError` for what is no array of float32, `ValueError` for a layout that is not read in
-    /// place. Each begins with the argument's name.
+    /// `TypeError` for what is no array of these types, `ValueError` for a layout that is not read
+    /// in place. Each begins with the argument's name.
     pub fn view(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Self::open(argument, object, &VIEW_AXES)
+        Expected { argument, dtypes: Dtype::FLOATS, axes: VIEW_AXES }.open(object)
     }
 
-    /// A single row.
+    /// A view of 2, 3 or 4 axes, of booleans.
+    ///
+    /// # Errors
+    /// As [`Array::view`], and `ValueError` for bytes that are neither 0 nor 1.
+    pub fn mask(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mask = Expected { argument, dtypes: Dtype::MASKS, axes: VIEW_AXES }.open(object)?;
+        match mask.bytes().iter().find(|&&byte| byte > 1) {
+            None => Ok(mask),
+            Some(byte) => Err(PyValueError::new_err(format!(
+                "{argument}: expected bytes that are 0 or 1, found {byte} among its elements or in \
+                 the gaps between them"
+            ))),
+        }
+    }
+
+    /// A single row of float32.
     ///
     /// # Errors
     /// As [`Array::view`], and `ValueError` for a row with gaps.
     pub fn row(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let row = Self::open(argument, object, &ROW_AXES)?;
+        let row = Expected { argument, dtypes: Dtype::ROWS, axes: ROW_AXES }.open(object)?;
         match row.layout.strides[3] {
             0 | 1 if row.layout.span() == Some(row.layout.shape[3]) => Ok(row),
             stride => Err(PyValueError::new_err(format!(
@@ -60,60 +85,207 @@ impl Array {
         }
     }
 
-    fn open(
-        argument: &'static str,
-        object: &Bound<'_, PyAny>,
-        axes: &RangeInclusive<usize>,
-    ) -> PyResult<Self> {
-        // A type may speak both and still not have a buffer for each of its element types.
-        let array = match PyUntypedBuffer::get(object) {
-            Ok(buffer) => Self::from_buffer(argument, object, axes, buffer),
-            Err(_) => match dlpack::Tensor::of(object) {
-                Ok(Some(tensor)) => Self::from_dlpack(argument, object, axes, tensor),
-                Ok(None) => Err(wrong_type(argument, object)),
-                Err(error) => Err(refused(argument, object, error)),
-            },
-        }?;
-        if !array.data.cast::<f32>().is_aligned() {
-            return Err(PyValueError::new_err(format!(
-                "{argument}: expected memory aligned to {} bytes, found address {:p}",
-                align_of::<f32>(),
-                array.data
-            )));
-        }
-        Ok(array)
+    /// What the elements are.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
-    fn from_buffer(
-        argument: &'static str,
+    /// The array's own extents.
+    pub fn shape(&self) -> &[usize] {
+        self.layout.own_shape()
+    }
+
+    /// [`Array::view`] to read.
+    pub fn as_view(&self) -> View<'_> {
+        match self.dtype {
+            Dtype::Float16 => self.tensor::<f16>().into(),
+            Dtype::Bfloat16 => self.tensor::<bf16>().into(),
+            Dtype::Float32 | Dtype::Bool => self.tensor::<f32>().into(),
+        }
+    }
+
+    /// [`Array::view`] to write.
+    ///
+    /// # Errors
+    /// Memory that is not to be written, or shared with one of the inputs.
+    pub fn as_view_mut(&mut self, inputs: &[&Array]) -> PyResult<ViewMut<'_>> {
+        self.expect_own_memory(inputs)?;
+        Ok(match self.dtype {
+            Dtype::Float16 => self.tensor_mut::<f16>().into(),
+            Dtype::Bfloat16 => self.tensor_mut::<bf16>().into(),
+            Dtype::Float32 | Dtype::Bool => self.tensor_mut::<f32>().into(),
+        })
+    }
+
+    /// [`Array::mask`] to read.
+    pub fn as_mask(&self) -> Tensor<&[bool]> {
+        self.tensor()
+    }
+
+    /// [`Array::row`] to read.
+    pub fn as_row(&self) -> &[f32] {
+        self.elements()
+    }
+
+    /// [`Array::row`] to write.
+    ///
+    /// # Errors
+    /// As [`Array::as_view_mut`].
+    pub fn as_row_mut(&mut self, inputs: &[&Array]) -> PyResult<&mut [f32]> {
+        self.expect_own_memory(inputs)?;
+        Ok(self.elements_mut())
+    }
+
+    /// Whether they have the same elements in the same places.
+    pub fn is_same(&self, other: &Array) -> bool {
+        self.addresses() == other.addresses()
+    }
+
+    fn tensor<T: OfDtype>(&self) -> TensorRef<'_, T> {
+        Tensor::with_strides(self.elements(), self.layout.shape, self.layout.strides)
+    }
+
+    fn tensor_mut<T: OfDtype>(&mut self) -> TensorMut<'_, T> {
+        let Layout { shape, strides, .. } = self.layout;
+        Tensor::with_strides(self.elements_mut(), shape, strides)
+    }
+
+    /// All memory from the first to the last element; none for strides that the library refuses.
+    fn elements<T: OfDtype>(&self) -> &[T] {
+        assert_eq!(self.dtype, T::DTYPE);
+        match self.layout.span() {
+            None | Some(0) => &[],
+            // SAFETY: the producer promises these elements for as long as the owner lives. They
+            // are aligned; any bits are a float, and `mask` has looked at booleans. That others may
+            // write to them meanwhile is what sharing memory means in Python, and changes only
+            // which numbers are read.
+            Some(span) => unsafe { slice::from_raw_parts(self.data.cast(), span) },
+        }
+    }
+
+    /// As [`Array::elements`], once [`Array::expect_own_memory`] has said so.
+    fn elements_mut<T: OfDtype>(&mut self) -> &mut [T] {
+        assert_eq!(self.dtype, T::DTYPE);
+        match self.layout.span() {
+            None | Some(0) => &mut [],
+            // SAFETY: as in `elements`; the producer allows writing, and no input of this call
+            // lies between these elements.
+            Some(span) => unsafe { slice::from_raw_parts_mut(self.data.cast(), span) },
+        }
+    }
+
+    /// The elements, and what is between them.
+    fn bytes(&self) -> &[u8] {
+        match self.layout.span() {
+            None | Some(0) => &[],
+            // SAFETY: as in `elements`; all memory is bytes.
+            Some(span) => unsafe {
+                slice::from_raw_parts(self.data.cast(), span * self.dtype.size())
+            },
+        }
+    }
+
+    fn addresses(&self) -> Range<usize> {
+        let start = self.data.addr();
+        start..start + self.layout.span().unwrap_or(0) * self.dtype.size()
+    }
+
+    fn overlaps(&self, other: &Array) -> bool {
+        let (own, other) = (self.addresses(), other.addresses());
+        own.start < other.end && other.start < own.end && !own.is_empty() && !other.is_empty()
+    }
+
+    fn expect_own_memory(&self, inputs: &[&Array]) -> PyResult<()> {
+        let argument = self.argument;
+        if !self.writable {
+            return Err(PyValueError::new_err(format!(
+                "{argument}: expected memory that can be written, found a read-only array"
+            )));
+        }
+        match inputs.iter().find(|input| self.overlaps(input)) {
+            None => Ok(()),
+            Some(input) => Err(PyValueError::new_err(format!(
+                "{argument}: expected memory of its own, found some of {}'s",
+                input.argument
+            ))),
+        }
+    }
+}
+
+/// Rust's types for the elements of each [`Dtype`].
+trait OfDtype {
+    const DTYPE: Dtype;
+}
+
+impl OfDtype for f32 {
+    const DTYPE: Dtype = Dtype::Float32;
+}
+
+impl OfDtype for f16 {
+    const DTYPE: Dtype = Dtype::Float16;
+}
+
+impl OfDtype for bf16 {
+    const DTYPE: Dtype = Dtype::Bfloat16;
+}
+
+impl OfDtype for bool {
+    const DTYPE: Dtype = Dtype::Bool;
+}
+
+impl Expected {
+    fn open(&self, object: &Bound<'_, PyAny>) -> PyResult<Array> {
+        // A type may speak both and still not have a buffer for each of its element types.
+        let array = match PyUntypedBuffer::get(object) {
+            Ok(buffer) => {
+                let dtype = Dtype::from_format(buffer.format());
+                self.open_buffer(object, dtype, buffer)
+            }
+            Err(_) => match dlpack::Tensor::of(object) {
+                Ok(Some(tensor)) => self.open_dlpack(object, tensor),
+                Ok(None) => Err(self.wrong_type(object)),
+                Err(error) => match numpy_bfloat16(object) {
+                    Some(buffer) => self.open_buffer(object, Some(Dtype::Bfloat16), buffer),
+                    None => Err(self.refused(object, error)),
+                },
+            },
+        }?;
+        match array.data.addr().is_multiple_of(array.dtype.size()) {
+            true => Ok(array),
+            false => Err(PyValueError::new_err(format!(
+                "{}: expected memory aligned to {} bytes, found address {:p}",
+                self.argument,
+                array.dtype.size(),
+                array.data
+            ))),
+        }
+    }
+
+    fn open_buffer(
+        &self,
         object: &Bound<'_, PyAny>,
-        axes: &RangeInclusive<usize>,
+        dtype: Option<Dtype>,
         buffer: PyUntypedBuffer,
-    ) -> PyResult<Self> {
-        let dtype =
-            Dtype::from_format(buffer.format()).ok_or_else(|| wrong_type(argument, object))?;
+    ) -> PyResult<Array> {
+        let dtype = self.check_dtype(object, dtype)?;
         if buffer.suboffsets().is_some_and(|offsets| offsets.iter().any(|&offset| offset >= 0)) {
             return Err(PyValueError::new_err(format!(
-                "{argument}: expected elements in one block of memory, found pointers to others"
+                "{}: expected elements in one block of memory, found pointers to others",
+                self.argument
             )));
         }
         Ok(Array {
-            argument,
+            argument: self.argument,
+            dtype,
             data: buffer.buf_ptr(),
-            layout: Layout::new(argument, axes, dtype, buffer.shape(), buffer.strides())?,
+            layout: self.layout(dtype, buffer.shape(), buffer.strides())?,
             writable: !buffer.readonly(),
             _owner: Owner::Buffer { _buffer: buffer },
         })
     }
 
-    fn from_dlpack(
-        argument: &'static str,
-        object: &Bound<'_, PyAny>,
-        axes: &RangeInclusive<usize>,
-        tensor: dlpack::Tensor,
-    ) -> PyResult<Self> {
-        let dtype =
-            Dtype::from_dlpack(tensor.dtype()).ok_or_else(|| wrong_type(argument, object))?;
+    fn open_dlpack(&self, object: &Bound<'_, PyAny>, tensor: dlpack::Tensor) -> PyResult<Array> {
+        let dtype = self.check_dtype(object, Dtype::from_dlpack(tensor.dtype()))?;
         let shape = tensor.shape();
         let byte_strides: Vec<isize> = match tensor.strides() {
             Some(strides) => {
@@ -124,106 +296,62 @@ impl Array {
                 .collect(),
         };
         Ok(Array {
-            argument,
+            argument: self.argument,
+            dtype,
             data: tensor.data(),
-            layout: Layout::new(argument, axes, dtype, &shape, &byte_strides)?,
+            layout: self.layout(dtype, &shape, &byte_strides)?,
             writable: tensor.is_writable(),
             _owner: Owner::Dlpack { _tensor: tensor },
         })
     }
 
-    /// The array's own extents.
-    pub fn shape(&self) -> &[usize] {
-        self.layout.own_shape()
+    fn check_dtype(&self, object: &Bound<'_, PyAny>, found: Option<Dtype>) -> PyResult<Dtype> {
+        found.filter(|dtype| self.dtypes.contains(dtype)).ok_or_else(|| self.wrong_type(object))
     }
 
-    /// To read.
-    pub fn tensor(&self) -> TensorRef<'_> {
-        TensorRef::with_strides(self.elements(), self.layout.shape, self.layout.strides)
+    fn layout(&self, dtype: Dtype, shape: &[usize], byte_strides: &[isize]) -> PyResult<Layout> {
+        Layout::new(self.argument, &self.axes, dtype, shape, byte_strides)
     }
 
-    /// To write.
-    ///
-    /// # Errors
-    /// Memory that is not to be written, or shared with one of the inputs.
-    pub fn tensor_mut(&mut self, inputs: &[&Array]) -> PyResult<TensorMut<'_>> {
-        let Layout { shape, strides, .. } = self.layout;
-        Ok(TensorMut::with_strides(self.elements_mut(inputs)?, shape, strides))
+    /// An object of another type, or an array of another element type.
+    fn wrong_type(&self, object: &Bound<'_, PyAny>) -> PyErr {
+        PyTypeError::new_err(format!(
+            "{}: expected an array of {}, found {}",
+            self.argument,
+            Dtype::list(self.dtypes),
+            dtype_name(object).unwrap_or_else(|| type_name(object))
+        ))
     }
 
-    /// All memory from the first to the last element.
-    pub fn elements(&self) -> &[f32] {
-        match self.layout.span() {
-            None | Some(0) => &[],
-            // SAFETY: the producer promises these elements for as long as the owner lives. They
-            // are aligned, and any bits are a number. That others may write to them meanwhile is
-            // what sharing memory means in Python, and changes only which numbers are read.
-            Some(span) => unsafe { slice::from_raw_parts(self.data.cast(), span) },
+    /// An array that does not give its memory away, and its reason: the first line of it, since
+    /// torch's go on with a trace. Interrupts stay what they are.
+    fn refused(&self, object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+        let py = object.py();
+        if !error.is_instance_of::<PyException>(py) {
+            return error;
         }
-    }
-
-    /// As [`Array::elements`], to write.
-    ///
-    /// # Errors
-    /// As [`Array::tensor_mut`].
-    pub fn elements_mut(&mut self, inputs: &[&Array]) -> PyResult<&mut [f32]> {
-        if !self.writable {
-            return Err(PyValueError::new_err(format!(
-                "{}: expected memory that can be written, found a read-only array",
-                self.argument
-            )));
+        let named = |name: String| self.dtypes.iter().any(|dtype| name.ends_with(dtype.name()));
+        if dtype_name(object).is_some_and(|name| !named(name)) {
+            return self.wrong_type(object);
         }
-        if let Some(input) = inputs.iter().find(|input| self.overlaps(input)) {
-            return Err(PyValueError::new_err(format!(
-                "{}: expected memory of its own, found some of {}'s",
-                self.argument, input.argument
-            )));
-        }
-        match self.layout.span() {
-            None | Some(0) => Ok(&mut []),
-            // SAFETY: as in `elements`; the producer allows writing, and no input of this call
-            // lies between these elements.
-            Some(span) => Ok(unsafe { slice::from_raw_parts_mut(self.data.cast(), span) }),
-        }
-    }
-
-    /// Whether they have the same elements in the same places.
-    pub fn is_same(&self, other: &Array) -> bool {
-        self.addresses() == other.addresses()
-    }
-
-    fn overlaps(&self, other: &Array) -> bool {
-        let (own, other) = (self.addresses(), other.addresses());
-        own.start < other.end && other.start < own.end && !own.is_empty() && !other.is_empty()
-    }
-
-    fn addresses(&self) -> Range<usize> {
-        let start = self.data.addr();
-        start..start + size_of_val(self.elements())
+        let reason = error.value(py).to_string();
+        let reason = reason.lines().next().unwrap_or_default();
+        let refusal =
+            PyTypeError::new_err(format!("{}: {}: {reason}", self.argument, type_name(object)));
+        refusal.set_cause(py, Some(error));
+        refusal
     }
 }
 
-/// An object of another type, or an array of another element type.
-fn wrong_type(argument: &str, object: &Bound<'_, PyAny>) -> PyErr {
-    let found = dtype_name(object).unwrap_or_else(|| type_name(object));
-    PyTypeError::new_err(format!("{argument}: expected an array of float32, found {found}"))
-}
-
-/// An array that does not give its memory away, and its reason: the first line of it, since
-/// torch's go on with a trace. Interrupts stay what they are.
-fn refused(argument: &str, object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+/// The memory of a NumPy array of ml_dtypes' bfloat16, for which neither protocol has a name that
+/// NumPy would use: as integers of the same size.
+fn numpy_bfloat16(object: &Bound<'_, PyAny>) -> Option<PyUntypedBuffer> {
+    if dtype_name(object)? != Dtype::Bfloat16.name() {
+        return None;
+    }
     let py = object.py();
-    if !error.is_instance_of::<PyException>(py) {
-        return error;
-    }
-    if dtype_name(object).is_some_and(|name| !name.ends_with("float32")) {
-        return wrong_type(argument, object);
-    }
-    let reason = error.value(py).to_string();
-    let reason = reason.lines().next().unwrap_or_default();
-    let refusal = PyTypeError::new_err(format!("{argument}: {}: {reason}", type_name(object)));
-    refusal.set_cause(py, Some(error));
-    refusal
+    let integers = object.call_method1(intern!(py, "view"), (intern!(py, "uint16"),)).ok()?;
+    PyUntypedBuffer::get(&integers).ok()
 }
 
 /// What an array says that its elements are.
