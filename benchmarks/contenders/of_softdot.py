@@ -1,0 +1,28 @@
+"""softdot: keys as they are, and packed beforehand."""
+
+import softdot
+
+NAME = "softdot"
+
+
+def version():
+    return softdot.__version__
+
+
+def set_threads(count):
+    """Each call says how many."""
+
+
+def contenders(problem, threads):
+    workload = problem.workload
+    packed = softdot.PackedKeys.from_view(problem.key)
+
+    def form(key):
+        out = problem.output()
+        options = {"stage": workload.stage, "out": out, "threads": threads}
+        return lambda: softdot.attention_weights(problem.query, key, **options)
+
+    return {
+        "softdot": {"row-major K": form(problem.key)},
+        "softdot, PackedKeys": {"packed K": form(packed)},
+    }

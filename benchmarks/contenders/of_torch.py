@@ -1,0 +1,71 @@
+"""torch: a product, then a softmax, in memory that is there already."""
+
+import torch
+
+NAME = "torch"
+
+
+def version():
+    return torch.__version__
+
+
+def set_threads(count):
+    torch.set_num_threads(count)
+    torch.set_num_interop_threads(1)
+    torch.set_grad_enabled(False)
+
+
+def contenders(problem, threads):
+    query = torch.from_numpy(problem.query)
+    keys = {
+        "row-major K": torch.from_numpy(problem.key).transpose(1, 2),
+        "Kᵀ": torch.from_numpy(problem.transposed_key),
+    }
+    return {
+        "torch, baddbmm": _forms(problem, query, keys, _baddbmm),
+        "torch, matmul": _forms(problem, query, keys, _matmul),
+    }
+
+
+def _forms(problem, query, keys, product):
+    forms = {}
+    for name, key in keys.items():
+        scores = torch.from_numpy(problem.output())
+        compute = product(query, key, problem.workload.scale, scores)
+        if problem.workload.stage == "scores":
+            forms[name] = compute
+        else:
+            weights = torch.from_numpy(problem.output())
+            forms[name] = _softmax(compute, weights)
+            forms[f"{name}, softmax in place"] = _softmax(compute, scores)
+    return forms
+
+
+def _baddbmm(query, key, scale, scores):
+    options = {"beta": 0, "alpha": scale, "out": scores}
+
+    def compute():
+        torch.baddbmm(scores, query, key, **options)
+        return scores
+
+    return compute
+
+
+def _matmul(query, key, scale, scores):
+    scaled = torch.empty_like(query)
+
+    def compute():
+        # The queries are fewer than the scores.
+        torch.mul(query, scale, out=scaled)
+        torch.matmul(scaled, key, out=scores)
+        return scores
+
+    return compute
+
+
+def _softmax(compute, weights):
+    def softmax():
+        torch.softmax(compute(), -1, out=weights)
+        return weights
+
+    return softmax

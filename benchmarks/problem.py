@@ -1,0 +1,48 @@
+"""Numbers to compute with, and how far answers are from the definition."""
+
+from __future__ import annotations
+
+import numpy
+
+from workloads import Workload
+
+#: The largest error of a right answer, relative to its row's largest magnitude: that of
+#: ``softdot bench``.
+TOLERANCE = 1e-5
+
+
+class Problem:
+    """A workload with its data. Query heads that share a key head are rows of one product."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        heads, rows, keys = workload.kv_heads, workload.query_rows, workload.keys
+        group = workload.q_heads // heads
+        numbers = numpy.random.default_rng(1).standard_normal
+        self.query = numbers((heads, group * rows, workload.head_dim), dtype=numpy.float32)
+        self.key = numbers((heads, keys, workload.head_dim), dtype=numpy.float32)
+        self.transposed_key = numpy.ascontiguousarray(self.key.swapaxes(1, 2))
+        self.shape = (heads, group * rows, keys)
+
+    def output(self) -> numpy.ndarray:
+        """Memory for a result, filled with what no right answer has."""
+        return numpy.full(self.shape, numpy.nan, numpy.float32)
+
+    def largest_error(self, answer: numpy.ndarray) -> float:
+        """Of the first, middle and last rows and heads; infinite where it is no number."""
+        heads, rows, _ = self.shape
+        errors = []
+        for head in {0, heads // 2, heads - 1}:
+            for row in {0, rows // 2, rows - 1}:
+                expected = self._row(head, row)
+                difference = numpy.abs(answer[head, row] - expected).max()
+                errors.append(difference / numpy.abs(expected).max())
+        return float(numpy.nan_to_num(numpy.max(errors), nan=numpy.inf))
+
+    def _row(self, head: int, row: int) -> numpy.ndarray:
+        products = self.key[head].astype(numpy.float64) @ self.query[head, row].astype(numpy.float64)
+        scores = self.workload.scale * products
+        if self.workload.stage == "scores":
+            return scores
+        exponentials = numpy.exp(scores - scores.max())
+        return exponentials / exponentials.sum()

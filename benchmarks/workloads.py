@@ -1,0 +1,63 @@
+"""The workloads: those of ``softdot bench``, under the same names, that compute attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Attention of one batch entry."""
+
+    kind: str
+    q_heads: int
+    query_rows: int
+    keys: int
+    head_dim: int
+    kv_heads: int
+    stage: str = "weights"
+    awkward: bool = False
+
+    @property
+    def name(self) -> str:
+        """The kind, the heads × query rows × keys, the head_dim."""
+        heads = str(self.q_heads)
+        if self.kv_heads != self.q_heads:
+            heads += f"on{self.kv_heads}"
+        return f"{self.kind}/{heads}x{self.query_rows}x{self.keys}/d{self.head_dim}"
+
+    @property
+    def flops(self) -> int:
+        """Two for each multiply-add of the dot products; exponentials are not counted."""
+        return 2 * self.q_heads * self.query_rows * self.keys * self.head_dim
+
+    @property
+    def scale(self) -> float:
+        """What dot products are multiplied by."""
+        return self.head_dim**-0.5
+
+
+def _dense(kind: str, heads: int, rows: int, keys: int, head_dim: int, **more) -> Workload:
+    return Workload(kind, heads, rows, keys, head_dim, **{"kv_heads": heads, **more})
+
+
+_ALL = [
+    _dense("prefill", 12, 128, 128, 64),
+    _dense("prefill", 12, 512, 512, 64),
+    _dense("prefill", 1, 4096, 4096, 64),
+    _dense("prefill", 8, 2048, 2048, 128),
+    _dense("scores", 8, 2048, 2048, 128, stage="scores"),
+    _dense("decode/rows", 32, 1, 4096, 128),
+    _dense("decode/grouped-rows", 32, 1, 4096, 128, kv_heads=8),
+    _dense("decode/rows", 2, 1, 1024, 128),
+    _dense("tiny", 12, 6, 6, 32),
+    *(_dense("awkward", 8, n, n, 64, awkward=True) for n in (1000, 1023, 77)),
+    *(_dense("awkward", 8, 512, 512, d, awkward=True) for d in (33, 80, 96, 256)),
+    *(_dense("awkward", 8, rows, 1024, 64, awkward=True) for rows in (7, 8)),
+]
+
+
+def select(part: str, with_awkward: bool) -> list[Workload]:
+    """Those whose names contain ``part``."""
+    chosen = [workload for workload in _ALL if part in workload.name]
+    return [workload for workload in chosen if with_awkward or part or not workload.awkward]
