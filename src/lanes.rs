@@ -13,6 +13,10 @@ use pulp::Simd;
 /// Words of a key that one transposing load covers.
 pub(crate) const BLOCK_WORDS: usize = 4;
 
+/// 1.5·2²³: adding it rounds to an integer, which the low bits of the sum then hold in two's
+/// complement.
+const ROUNDER: f32 = 12_582_912.0;
+
 /// The shape of a register tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TileShape {
@@ -42,11 +46,32 @@ pub(crate) trait Lanes: Simd {
     /// If `rows` is shorter than the last key's four elements need.
     fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS];
 
-    /// `values` with +0 wherever `x < bound`; a NaN in `x` keeps the value.
+    /// What is left of x between −126 and +0 after its nearest integer, ties to even, and that
+    /// integer times 2²³; 0 for NaN. Of other x, whatever comes of it.
     #[inline(always)]
-    fn zero_below(self, values: Self::f32s, x: Self::f32s, bound: f32) -> Self::f32s {
+    fn split(self, x: Self::f32s) -> (Self::f32s, Self::u32s) {
+        let rounder = self.splat_f32s(ROUNDER);
+        let rounded = self.add_f32s(x, rounder);
+        let fraction = self.sub_f32s(x, self.sub_f32s(rounded, rounder));
+        // The largest that such an x gives, with zeros at the end: a NaN's bits may be anything.
+        let most = self.splat_u32s(ROUNDER.to_bits());
+        let rounded = self.min_u32s(self.transmute_u32s_f32s(rounded), most);
+        (fraction, self.wrapping_dyn_shl_u32s(rounded, self.splat_u32s(23)))
+    }
+
+    /// `values + addend` as integers, with +0 wherever `x < bound`; a NaN in `x` keeps the sum.
+    #[inline(always)]
+    fn add_or_zero_below(
+        self,
+        values: Self::f32s,
+        addend: Self::u32s,
+        x: Self::f32s,
+        bound: f32,
+    ) -> Self::f32s {
+        let sum = self.add_u32s(self.transmute_u32s_f32s(values), addend);
+        let sum = self.transmute_f32s_u32s(sum);
         let below = self.less_than_f32s(x, self.splat_f32s(bound));
-        self.select_f32s(below, self.splat_f32s(0.0), values)
+        self.select_f32s(below, self.splat_f32s(0.0), sum)
     }
 
     /// The f16 in the upper half of each lane, widened.
@@ -222,6 +247,26 @@ mod x86 {
         }
     }
 
+    /// The sum of integers where a bit is set, else 0. Assembly, because the compiler would
+    /// otherwise add and mask in two instructions.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn add_where(kept: __mmask16, a: __m512, b: __m512) -> __m512 {
+        let sum;
+        // SAFETY: the assembly touches its registers only.
+        unsafe {
+            asm!(
+                "vpaddd {sum}{{{kept}}}{{z}}, {a}, {b}",
+                sum = lateout(zmm_reg) sum,
+                kept = in(kreg) kept,
+                a = in(zmm_reg) a,
+                b = in(zmm_reg) b,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        sum
+    }
+
     impl Lanes for V3 {
         const TILE: TileShape = TileShape { rows: 6, panels: 1 };
 
@@ -234,12 +279,32 @@ mod x86 {
             unsafe { transpose_8(rows.as_ptr(), row_stride) }.map(pulp::cast)
         }
 
+        /// NaN converts to `i32::MIN`, whose shift is 0.
         #[inline(always)]
-        fn zero_below(self, values: Self::f32s, x: Self::f32s, bound: f32) -> Self::f32s {
-            // SAFETY: `self` proves AVX.
+        fn split(self, x: Self::f32s) -> (Self::f32s, Self::u32s) {
+            const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+            let x = pulp::cast(x);
+            // SAFETY: `self` proves AVX2.
+            unsafe {
+                let fraction = _mm256_sub_ps(x, _mm256_round_ps::<NEAREST>(x));
+                let exponent = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(x));
+                (pulp::cast(fraction), pulp::cast(exponent))
+            }
+        }
+
+        #[inline(always)]
+        fn add_or_zero_below(
+            self,
+            values: Self::f32s,
+            addend: Self::u32s,
+            x: Self::f32s,
+            bound: f32,
+        ) -> Self::f32s {
+            // SAFETY: `self` proves AVX2.
             unsafe {
                 let below = _mm256_cmp_ps::<_CMP_LT_OQ>(pulp::cast(x), _mm256_set1_ps(bound));
-                pulp::cast(_mm256_andnot_ps(below, pulp::cast(values)))
+                let sum = _mm256_add_epi32(pulp::cast(values), pulp::cast(addend));
+                pulp::cast(_mm256_andnot_ps(below, pulp::cast(sum)))
             }
         }
 
@@ -288,12 +353,31 @@ mod x86 {
             unsafe { transpose_16(rows.as_ptr(), row_stride) }.map(pulp::cast)
         }
 
+        /// NaN converts to `i32::MIN`, whose shift is 0.
         #[inline(always)]
-        fn zero_below(self, values: Self::f32s, x: Self::f32s, bound: f32) -> Self::f32s {
+        fn split(self, x: Self::f32s) -> (Self::f32s, Self::u32s) {
+            const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+            let x = pulp::cast(x);
+            // SAFETY: `self` proves AVX-512. (`vreduceps`, the fraction at once, takes longer.)
+            unsafe {
+                let fraction = _mm512_sub_ps(x, _mm512_roundscale_ps::<NEAREST>(x));
+                let exponent = _mm512_slli_epi32::<23>(_mm512_cvt_roundps_epi32::<NEAREST>(x));
+                (pulp::cast(fraction), pulp::cast(exponent))
+            }
+        }
+
+        #[inline(always)]
+        fn add_or_zero_below(
+            self,
+            values: Self::f32s,
+            addend: Self::u32s,
+            x: Self::f32s,
+            bound: f32,
+        ) -> Self::f32s {
             // SAFETY: `self` proves AVX-512.
             unsafe {
                 let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(pulp::cast(x), _mm512_set1_ps(bound));
-                pulp::cast(_mm512_maskz_mov_ps(kept, pulp::cast(values)))
+                pulp::cast(add_where(kept, pulp::cast(values), pulp::cast(addend)))
             }
         }
 

@@ -17,6 +17,8 @@
 //! # Ok::<(), softdot::Error>(())
 //! ```
 //!
+//! Softcap, bias, ALiBi, masks, causal attention, windows, lengths and sinks are options, and compose.
+//!
 //! [`Attention`] holds the options and takes views with any strides ([`TensorRef`]), grouped
 //! heads, and your own memory ([`Attention::compute_into`]). [`dot`] and [`scaled_softmax`] are
 //! the two primitives by themselves. [`mod@reference`] is the plain definition in f64.
@@ -26,6 +28,7 @@
 //!   the crate needs `alloc` only.
 //! - `rayon` (default): threads of the current pool.
 //! - `ndarray`: `TensorRef` and `TensorMut` from its views, in place.
+//! - `half`: queries, keys, biases and results in `half::f16` and `half::bf16`.
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -1,10 +1,11 @@
 //! The two pieces that are useful by themselves: a dot product, and the softmax of a row.
 
 use crate::attention::{choose_isa, log2_units};
+use crate::caches::Caches;
 use crate::error::Error;
 use crate::isa::Isa;
 use crate::kernel::dot::DotProduct;
-use crate::kernel::row_softmax::{RowSoftmax, SEGMENT_STATISTICS};
+use crate::kernel::row_softmax::RowSoftmax;
 use crate::kernel::softmax::SEGMENT;
 use alloc::vec::Vec;
 
@@ -39,8 +40,8 @@ pub fn dot_on(isa: Isa, a: &[f32], b: &[f32]) -> Result<f32, Error> {
 ///
 /// The bits are those of the weights of a row whose scores, before scaling, are `row`: scores
 /// `t_j = row_j · (scale · log2 e)`, then the segments, sums and normalisation of
-/// docs/numerics.md. An empty row is valid. Rows of more than 16,384 elements allocate 128 bytes
-/// for each further 1,024.
+/// docs/numerics.md. An empty row is valid. Rows of more than 16,384 elements allocate 8 bytes
+/// for each 1,024.
 ///
 /// ```
 /// let mut weights = [0.0; 3];
@@ -91,10 +92,11 @@ fn softmax(isa: Isa, row: Option<&[f32]>, scale: f32, output: &mut [f32]) -> Res
     if !scale.is_finite() {
         return Err(Error::NotFinite { argument: "scale", found: scale });
     }
-    let elements = output.len().div_ceil(SEGMENT) * SEGMENT_STATISTICS;
-    let mut on_stack = [0.0; 16 * SEGMENT_STATISTICS];
+    let segments = output.len().div_ceil(SEGMENT);
+    let elements = 2 * segments;
+    let mut on_stack = [0.0; 2 * SEGMENTS_ON_STACK];
     let mut on_heap = Vec::new();
-    let statistics = if elements <= on_stack.len() {
+    let statistics = if segments <= SEGMENTS_ON_STACK {
         &mut on_stack[..elements]
     } else {
         on_heap
@@ -103,9 +105,15 @@ fn softmax(isa: Isa, row: Option<&[f32]>, scale: f32, output: &mut [f32]) -> Res
         on_heap.resize(elements, 0.0);
         &mut on_heap[..]
     };
-    isa.run(RowSoftmax { row, factor: log2_units(scale), output, statistics });
+    let (maxima, sums) = statistics.split_at_mut(segments);
+    // In place, a line is in the caches when it is written.
+    let streaming = row.is_some() && 2 * size_of_val(output) > Caches::detect().l3;
+    isa.run(RowSoftmax { row, factor: log2_units(scale), output, streaming, maxima, sums });
     Ok(())
 }
+
+/// Segments whose maxima and sums are kept without allocating.
+const SEGMENTS_ON_STACK: usize = 16;
 
 fn expect_length(argument: &'static str, expected: usize, found: usize) -> Result<(), Error> {
     if expected == found {

@@ -13,14 +13,17 @@
 //! rounded to f32 before the next was fitted; their own error is 0.06 · 2⁻²⁴. The result is
 //! within 1 ULP of 2ˣ (`tests/exp2.rs` runs every argument).
 //!
-//! A NaN stays a NaN: its payload would otherwise reach the exponent through z, so z is
-//! clamped, as an unsigned integer, to the largest value that x ≤ 0 gives, whose low nine bits
-//! are zero. That is one integer operation; a floating-point select would cost an FMA slot.
+//! f and n·2²³ are exact, so an instruction set may get them as it likes ([`Lanes::split`]): x86 rounds
+//! and converts in one instruction each, which takes one or two instructions less and a step less
+//! to wait for. A NaN stays a NaN, if only n·2²³ is 0 for it: what NaN converts to is, once it
+//! is shifted; the low bits of z are its payload, so z is clamped first, as an unsigned integer,
+//! to the largest value that x ≤ 0 gives, whose low nine bits are zero.
+//!
+//! Each step waits for the one before it, 40 cycles from x to y, while the pipes could do a register in
+//! 8: so registers are taken several at a time ([`exp2_of`]), next to what the CPU finds by itself
+//! further ahead.
 
 use crate::lanes::Lanes;
-
-/// 1.5·2²³: adding it rounds to an integer.
-const ROUNDER: f32 = 12_582_912.0;
 
 /// c1 … c6, lowest order first.
 const COEFFICIENTS: [u32; 6] =
@@ -32,20 +35,29 @@ const SMALLEST: f32 = -126.0;
 /// 2ˣ for x ≤ 0 in every lane; NaN for NaN.
 #[inline(always)]
 pub(crate) fn exp2<S: Lanes>(simd: S, x: S::f32s) -> S::f32s {
-    let rounder = simd.splat_f32s(ROUNDER);
-    let z = simd.add_f32s(x, rounder);
-    let n = simd.sub_f32s(z, rounder);
-    let f = simd.sub_f32s(x, n);
+    let [y] = exp2_of(simd, [x]);
+    y
+}
 
+/// [`exp2`] of several registers, step by step side by side: each step waits for the one before, and
+/// a CPU that has to look for others far ahead runs out of room.
+#[inline(always)]
+pub(crate) fn exp2_of<S: Lanes, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let coefficient = |i: usize| simd.splat_f32s(f32::from_bits(COEFFICIENTS[i]));
-    let mut p = coefficient(5);
-    for i in [4, 3, 2, 1, 0] {
-        p = simd.mul_add_f32s(p, f, coefficient(i));
+    let (mut f, mut n, mut p) = (x, [simd.splat_u32s(0); N], [coefficient(5); N]);
+    for (f, n) in f.iter_mut().zip(&mut n) {
+        (*f, *n) = simd.split(*f);
     }
-    p = simd.mul_add_f32s(p, f, simd.splat_f32s(1.0));
-
-    let z = simd.min_u32s(simd.transmute_u32s_f32s(z), simd.splat_u32s(ROUNDER.to_bits()));
-    let exponent = simd.wrapping_dyn_shl_u32s(z, simd.splat_u32s(23));
-    let y = simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(p), exponent));
-    simd.zero_below(y, x, SMALLEST)
+    for i in [4, 3, 2, 1, 0] {
+        for (p, &f) in p.iter_mut().zip(&f) {
+            *p = simd.mul_add_f32s(*p, f, coefficient(i));
+        }
+    }
+    for (p, &f) in p.iter_mut().zip(&f) {
+        *p = simd.mul_add_f32s(*p, f, simd.splat_f32s(1.0));
+    }
+    for ((p, &n), &x) in p.iter_mut().zip(&n).zip(&x) {
+        *p = simd.add_or_zero_below(*p, n, x, SMALLEST);
+    }
+    p
 }

@@ -43,7 +43,7 @@ use exponentials::Exponentials;
 use output::Writer;
 use pack::{PANEL, QUERY_RUN};
 use strip::Strip;
-use tile::{KeySource, TilePass};
+use tile::{KeySource, Packed, TilePass};
 
 /// What every task of a call shares.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +133,7 @@ impl Kernel for RowBlocks<'_> {
             for segment in segments.clone() {
                 let keys = match (packed, call.inputs.key_head(head)) {
                     (Some(panels), _) | (None, KeyHead::Packed(panels)) => {
-                        KeySource::Packed { panels, far: plan.keys_are_far }
+                        KeySource::Packed(Packed { panels, far: plan.keys_are_far })
                     }
                     (None, KeyHead::View(head)) => KeySource::Rows(head, 0),
                 };
@@ -264,8 +264,25 @@ impl Scorer<'_> {
         self.maxima.fill(f32::NEG_INFINITY);
         let pitch = strip.pitch();
         let scores = strip.scores(segment);
-        for first_key in segment_keys.clone().step_by(plan.pass_keys) {
-            let keys_of_pass = first_key..segment_keys.end.min(first_key + plan.pass_keys);
+        let mut first_key = segment_keys.start;
+        while first_key < segment_keys.end {
+            let mut end_key = segment_keys.end.min(first_key + plan.pass_keys);
+            let mut source = keys.from(first_key, plan.head_dim);
+            if let KeySource::Rows(head, _) = keys {
+                let whole_panels = head.rows / PANEL * PANEL;
+                if first_key >= head.rows {
+                    break;
+                } else if first_key < whole_panels {
+                    end_key = end_key.min(whole_panels);
+                } else {
+                    // The last keys of the head: a tile reads no rows that do not exist.
+                    let panel = &mut self.last_panel[..PANEL * plan.head_dim];
+                    pack::pack_panel(simd, &head, first_key, panel);
+                    source = KeySource::Packed(Packed { panels: panel, far: false });
+                    end_key = end_key.min(first_key + PANEL);
+                }
+            }
+            let keys_of_pass = first_key..end_key;
             for (tile, tile_rows) in rows.rows().chunks(S::TILE.rows).enumerate() {
                 let panels = panels_of(tile_rows, &keys_of_pass);
                 if panels.is_empty() {
@@ -276,18 +293,18 @@ impl Scorer<'_> {
                     query: &self.query[first_row * plan.query_row_elements()..],
                     rows: tile_rows,
                     head_dim: plan.head_dim,
-                    keys: keys.from(panels.start, plan.head_dim),
+                    keys: source.from(panels.start - first_key, plan.head_dim),
                     first_key: panels.start,
                     all_rows: common_keys(tile_rows, &keys_of_pass),
                     end_key: panels.end,
                     scores: &mut scores[first_row * pitch + panels.start - segment_keys.start..],
                     pitch,
                     maxima: &mut self.maxima[first_row * LINE..],
-                    last_panel: self.last_panel,
                     writer,
                 };
                 pass.compute(simd);
             }
+            first_key = end_key;
         }
     }
 }

@@ -18,7 +18,7 @@
 //!
 //! Rows are padded to a multiple of 16 with t = −∞, for which e = +0: adding it changes no sum.
 
-use super::exp::exp2;
+use super::exp::{exp2, exp2_of};
 use super::strip::Strip;
 use crate::lanes::Lanes;
 use core::array::from_fn;
@@ -66,15 +66,19 @@ pub(crate) fn add_exponentials<S: Lanes, const ROWS: usize, const REGISTERS: usi
     shifts: [S::f32s; ROWS],
     sums: &mut [[S::f32s; REGISTERS]; ROWS],
 ) {
-    let length = rows[0].len();
-    let mut rows = rows.map(|row| {
-        S::as_mut_simd_f32s(&mut row[..length]).0.as_chunks_mut::<REGISTERS>().0.iter_mut()
-    });
-    for _ in 0..length / VIRTUAL_LANES {
-        for ((row, &shift), sums) in rows.iter_mut().zip(&shifts).zip(&mut *sums) {
-            for (score, sum) in row.next().into_iter().flatten().zip(sums) {
-                *score = exp2(simd, simd.sub_f32s(*score, shift));
-                *sum = simd.add_f32s(*sum, *score);
+    let lines = rows[0].len() / VIRTUAL_LANES;
+    let mut rows =
+        rows.map(|row| &mut S::as_mut_simd_f32s(row).0.as_chunks_mut::<REGISTERS>().0[..lines]);
+    for line in 0..lines {
+        for register in 0..REGISTERS {
+            let mut exponentials = shifts;
+            for (x, row) in exponentials.iter_mut().zip(&rows) {
+                *x = simd.sub_f32s(row[line][register], *x);
+            }
+            exponentials = exp2_of(simd, exponentials);
+            for ((row, sums), &exponential) in rows.iter_mut().zip(&mut *sums).zip(&exponentials) {
+                row[line][register] = exponential;
+                sums[register] = simd.add_f32s(sums[register], exponential);
             }
         }
     }

@@ -16,16 +16,6 @@ pub(crate) struct Strip<'a> {
 }
 
 impl<'a> Strip<'a> {
-    /// Elements a segment that [`Strip::of_statistics`] needs.
-    pub(crate) const STATISTICS_OF_ONE_ROW: usize = 2 * LINE;
-
-    /// The maxima and sums of one row whose scores are elsewhere.
-    #[inline(always)]
-    pub(crate) fn of_statistics(data: &'a mut [f32]) -> Self {
-        let segment_elements = Self::STATISTICS_OF_ONE_ROW;
-        Strip { data, first_segment: 0, rows: 1, pitch: 0, segment_elements }
-    }
-
     /// `data` holds the segments from `first_segment` on.
     #[inline(always)]
     pub(crate) fn new(data: &'a mut [f32], first_segment: usize, plan: &Plan) -> Self {

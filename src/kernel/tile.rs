@@ -22,7 +22,7 @@
 
 use super::block::Row;
 use super::output::Writer;
-use super::pack::{Ahead, HeadRows, PANEL, QUERY_RUN, pack_panel};
+use super::pack::{Ahead, HeadRows, PANEL, QUERY_RUN};
 use super::widen::Widen;
 use crate::element::Elements;
 use crate::lanes::{BLOCK_WORDS, Lanes, LineKernel};
@@ -32,22 +32,84 @@ use core::ops::Range;
 /// Where a tile's keys come from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum KeySource<'a> {
-    /// Packed panels, one after another; `far` if they come from beyond the core's own caches.
-    Packed { panels: &'a [f32], far: bool },
+    Packed(Packed<'a>),
     /// The rows of a head from this key on; dimensions are next to each other.
     Rows(HeadRows<Elements<'a>>, usize),
 }
+
+/// Packed panels, one after another; `far` if they come from beyond the core's own caches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packed<'a> {
+    pub(crate) panels: &'a [f32],
+    pub(crate) far: bool,
+}
+
+/// The rows of a head from this key on.
+#[derive(Clone, Copy, Debug)]
+struct Unpacked<'a, T>(HeadRows<&'a [T]>, usize);
 
 impl<'a> KeySource<'a> {
     /// The same keys from `key` on, the first one of a panel.
     #[inline(always)]
     pub(crate) fn from(self, key: usize, head_dim: usize) -> Self {
         match self {
-            KeySource::Packed { panels, far } => {
-                KeySource::Packed { panels: &panels[key * head_dim..], far }
+            KeySource::Packed(Packed { panels, far }) => {
+                KeySource::Packed(Packed { panels: &panels[key * head_dim..], far })
             }
             KeySource::Rows(head, first_key) => KeySource::Rows(head, first_key + key),
         }
+    }
+}
+
+/// Keys of which a tile computes the sums.
+trait Source: Copy {
+    /// Whether a tile takes one panel at a time: of unpacked keys, it and the next one have to stay
+    /// in L1.
+    const ONE_PANEL: bool;
+
+    /// The sums of some packed rows and whole panels of keys from `key` on, which counts from the
+    /// first one of the source.
+    fn sums<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+        self,
+        simd: S,
+        query: &[[[f32; QUERY_RUN]; ROWS]],
+        key: usize,
+        head_dim: usize,
+    ) -> Sums<S, ROWS, PANELS, REGISTERS>;
+}
+
+impl Source for Packed<'_> {
+    const ONE_PANEL: bool = false;
+
+    #[inline(always)]
+    fn sums<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+        self,
+        simd: S,
+        query: &[[[f32; QUERY_RUN]; ROWS]],
+        key: usize,
+        head_dim: usize,
+    ) -> Sums<S, ROWS, PANELS, REGISTERS> {
+        let panels = &self.panels[key * head_dim..][..PANELS * PANEL * head_dim];
+        // Many rows take longer over a panel than it takes to come.
+        let next = (ROWS == 1 && self.far).then(|| Ahead::behind(panels));
+        let (panels, _) = S::as_simd_f32s(panels).0.as_chunks::<REGISTERS>();
+        let panel = |i: usize| &panels[i * head_dim..][..head_dim];
+        tile(simd, query, core::array::from_fn(panel), next)
+    }
+}
+
+impl<T: Widen> Source for Unpacked<'_, T> {
+    const ONE_PANEL: bool = true;
+
+    #[inline(always)]
+    fn sums<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+        self,
+        simd: S,
+        query: &[[[f32; QUERY_RUN]; ROWS]],
+        key: usize,
+        head_dim: usize,
+    ) -> Sums<S, ROWS, PANELS, REGISTERS> {
+        tile_of_rows(simd, query, &self.0, self.1 + key, head_dim)
     }
 }
 
@@ -182,133 +244,153 @@ pub(crate) struct TilePass<'a, 'w> {
     pub(crate) pitch: usize,
     /// The running maxima of the rows, a line each, as many lanes of it in use as registers have.
     pub(crate) maxima: &'a mut [f32],
-    /// Room for the last panel, where keys are not packed.
-    pub(crate) last_panel: &'a mut [f32],
     /// Takes a turn after each step.
     pub(crate) writer: &'a mut Writer<'w>,
 }
 
 impl TilePass<'_, '_> {
     /// Computes the scores, and keeps the maxima. The scores of keys to which a row does not attend
-    /// are −∞. Each number of rows is a function of its own.
+    /// are −∞.
     #[inline(always)]
     pub(crate) fn compute<S: Lanes>(self, simd: S) {
-        match self.rows.len() {
-            0 => {}
-            1 => simd.call(TileRows::<1>(self)),
-            2 => simd.call(TileRows::<2>(self)),
-            3 if const { S::TILE.rows > 2 } => simd.call(TileRows::<3>(self)),
-            4 if const { S::TILE.rows > 2 } => simd.call(TileRows::<4>(self)),
-            5 if const { S::TILE.rows > 2 } => simd.call(TileRows::<5>(self)),
-            6 if const { S::TILE.rows > 2 } => simd.call(TileRows::<6>(self)),
-            7 if const { S::TILE.rows > 6 } => simd.call(TileRows::<7>(self)),
-            8 if const { S::TILE.rows > 6 } => simd.call(TileRows::<8>(self)),
-            _ => const { assert!(matches!(S::TILE.rows, 2 | 6 | 8)) },
+        match self.keys {
+            KeySource::Packed(packed) => self.compute_from(simd, packed),
+            KeySource::Rows(head, first_key) => match head.data {
+                Elements::F32(data) => {
+                    self.compute_from(simd, Unpacked(head.with(data), first_key))
+                }
+                #[cfg(feature = "half")]
+                Elements::F16(data) => {
+                    self.compute_from(simd, Unpacked(head.with(data), first_key))
+                }
+                #[cfg(feature = "half")]
+                Elements::Bf16(data) => {
+                    self.compute_from(simd, Unpacked(head.with(data), first_key));
+                }
+            },
         }
     }
 
-    /// Steps of as many panels as there are registers for: few rows leave room for more keys, and
-    /// need them to hide the latency of the FMA.
+    /// Each number of rows is a function of its own.
     #[inline(always)]
-    fn compute_keys<S: Lanes, const ROWS: usize, const REGISTERS: usize>(mut self, simd: S) {
-        let maxima = core::mem::take(&mut self.maxima);
+    fn compute_from<S: Lanes, K: Source>(self, simd: S, keys: K) {
+        match self.rows.len() {
+            0 => {}
+            1 => simd.call(TileRows::<_, 1>(self, keys)),
+            2 => simd.call(TileRows::<_, 2>(self, keys)),
+            3 if const { S::TILE.rows > 2 } => simd.call(TileRows::<_, 3>(self, keys)),
+            4 if const { S::TILE.rows > 2 } => simd.call(TileRows::<_, 4>(self, keys)),
+            5 if const { S::TILE.rows > 2 } => simd.call(TileRows::<_, 5>(self, keys)),
+            6 if const { S::TILE.rows > 2 } => simd.call(TileRows::<_, 6>(self, keys)),
+            7 if const { S::TILE.rows > 6 } => simd.call(TileRows::<_, 7>(self, keys)),
+            8 if const { S::TILE.rows > 6 } => simd.call(TileRows::<_, 8>(self, keys)),
+            _ => const { assert!(matches!(S::TILE.rows, 2 | 6 | 8)) },
+        }
+    }
+}
+
+/// A pass whose number of rows and kind of keys are constants.
+#[derive(Debug)]
+struct TileRows<'a, 'w, K, const ROWS: usize>(TilePass<'a, 'w>, K);
+
+impl<K: Source, const ROWS: usize> LineKernel for TileRows<'_, '_, K, ROWS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes, const REGISTERS: usize>(mut self, simd: S) {
+        const { assert!(PANEL == LINE) };
+        let maxima = core::mem::take(&mut self.0.maxima);
         let maxima = &mut maxima.as_chunks_mut::<LINE>().0[..ROWS];
         let mut running = [simd.splat_f32s(0.0); ROWS];
         for (running, maxima) in running.iter_mut().zip(&*maxima) {
             *running = S::as_simd_f32s(maxima).0[0];
         }
-        let unpacked = matches!(self.keys, KeySource::Rows(..));
-        let end = self.end_key - self.first_key;
-        // Whole panels to which all rows attend.
-        let in_pass = |key: usize| key.clamp(self.first_key, self.end_key) - self.first_key;
-        let inner_start = in_pass(self.all_rows.start.next_multiple_of(PANEL));
-        let inner_end = in_pass(self.all_rows.end / PANEL * PANEL);
-        let mut key = self.edge_steps::<S, ROWS, REGISTERS>(simd, 0..inner_start, &mut running);
-        if ROWS == 1 && S::F32_LANES > 1 && !unpacked {
-            key = self.steps::<S, ROWS, 4, REGISTERS>(simd, key..inner_end, &mut running);
-        }
-        if !unpacked && (S::TILE.panels == 2 || (ROWS == 1 && S::F32_LANES > 1)) {
-            key = self.steps::<S, ROWS, 2, REGISTERS>(simd, key..inner_end, &mut running);
-        }
-        // Of unpacked keys one panel at a time: it and the next one have to stay in L1.
-        key = self.steps::<S, ROWS, 1, REGISTERS>(simd, key..inner_end, &mut running);
-        self.edge_steps::<S, ROWS, REGISTERS>(simd, key..end, &mut running);
+        self.compute_keys::<S, REGISTERS>(simd, &mut running);
         for (maxima, running) in maxima.iter_mut().zip(running) {
             S::as_mut_simd_f32s(maxima).0[0] = running;
         }
     }
+}
 
-    /// Steps of `PANELS` panels to which all rows attend, as far as they go; the key after them,
-    /// counted from the first one of the pass.
+impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
+    /// Steps of as many panels as there are registers for: few rows leave room for more keys, and
+    /// need them to hide the latency of the FMA. Panels to which some rows attend in part come one
+    /// by one.
     #[inline(always)]
-    fn steps<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+    fn compute_keys<S: Lanes, const REGISTERS: usize>(
         &mut self,
         simd: S,
-        keys: Range<usize>,
         running: &mut [S::f32s; ROWS],
-    ) -> usize {
-        let width = PANELS * PANEL;
-        let mut key = keys.start;
-        while key + width <= keys.end {
-            let sums: Sums<S, ROWS, PANELS, REGISTERS> =
-                key_sums(simd, self.query, self.keys, key, self.head_dim);
-            self.store::<S, ROWS, PANELS, REGISTERS>(key, &sums);
-            for (max, sums) in running.iter_mut().zip(&sums) {
-                for &scores in sums.as_flattened() {
-                    *max = simd.max_f32s(scores, *max);
-                }
-            }
-            self.writer.write_tile(simd, ROWS * width);
-            key += width;
-        }
-        key
-    }
-
-    /// Steps of one panel to which some rows attend in part; the key after them.
-    #[inline(always)]
-    fn edge_steps<S: Lanes, const ROWS: usize, const REGISTERS: usize>(
-        &mut self,
-        simd: S,
-        keys: Range<usize>,
-        running: &mut [S::f32s; ROWS],
-    ) -> usize {
-        let end = keys.end.max(keys.start);
-        for key in keys.step_by(PANEL) {
-            let mut sums: Sums<S, ROWS, 1, REGISTERS> = match self.keys {
-                KeySource::Rows(head, first_key) if head.rows < first_key + key + PANEL => {
-                    let panel = &mut self.last_panel[..PANEL * self.head_dim];
-                    pack_panel(simd, &head, first_key + key, panel);
-                    let keys = KeySource::Packed { panels: panel, far: false };
-                    key_sums(simd, self.query, keys, 0, self.head_dim)
-                }
-                keys => key_sums(simd, self.query, keys, key, self.head_dim),
-            };
-            let first = self.first_key + key;
-            for ((row, sums), max) in self.rows.iter().zip(&mut sums).zip(&mut *running) {
-                let attended = row.keys_in(&(first..first + PANEL));
-                let attended = attended.start - first..attended.end - first;
-                for (register, score) in sums.as_flattened_mut().iter_mut().enumerate() {
-                    let kept = lanes_within(simd, register * S::F32_LANES, &attended);
-                    *score = simd.select_f32s(kept, *score, simd.splat_f32s(f32::NEG_INFINITY));
-                    *max = simd.max_f32s(*score, *max);
-                }
-            }
-            self.store::<S, ROWS, 1, REGISTERS>(key, &sums);
-        }
-        end
-    }
-
-    #[inline(always)]
-    fn store<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
-        &mut self,
-        key: usize,
-        sums: &Sums<S, ROWS, PANELS, REGISTERS>,
     ) {
+        let one_row = ROWS == 1 && S::F32_LANES > 1 && !K::ONE_PANEL;
+        let two_panels = (S::TILE.panels == 2 || one_row) && !K::ONE_PANEL;
+        let TilePass { first_key, end_key, .. } = self.0;
+        let in_pass = |key: usize| key.clamp(first_key, end_key) - first_key;
+        let end = end_key - first_key;
+        // Whole panels to which all rows attend.
+        let inner_start = in_pass(self.0.all_rows.start.next_multiple_of(PANEL));
+        let inner_end = in_pass(self.0.all_rows.end / PANEL * PANEL);
+        let mut key = 0;
+        while key < end {
+            let inner = if key < inner_start { 0 } else { inner_end.saturating_sub(key) };
+            key += if one_row && inner >= 4 * PANEL {
+                self.step::<S, 4, REGISTERS>(simd, key, true, running)
+            } else if two_panels && inner >= 2 * PANEL {
+                self.step::<S, 2, REGISTERS>(simd, key, true, running)
+            } else {
+                self.step::<S, 1, REGISTERS>(simd, key, inner > 0, running)
+            };
+        }
+    }
+
+    /// `PANELS` panels from `key` on, which counts from the first one of the pass; returns how many
+    /// keys these are. `whole` if all rows attend to all of them.
+    #[inline(always)]
+    fn step<S: Lanes, const PANELS: usize, const REGISTERS: usize>(
+        &mut self,
+        simd: S,
+        key: usize,
+        whole: bool,
+        running: &mut [S::f32s; ROWS],
+    ) -> usize {
+        let TileRows(pass, keys) = self;
+        let query = &pass.query[..ROWS * pass.head_dim.next_multiple_of(QUERY_RUN)];
+        let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();
+        let mut sums: Sums<S, ROWS, PANELS, REGISTERS> = keys.sums(simd, query, key, pass.head_dim);
+        if !whole {
+            exclude(simd, pass.rows, pass.first_key + key, &mut sums);
+        }
         let width = PANELS * PANEL;
-        let scores = &mut self.scores[key..][..(ROWS - 1) * self.pitch + width];
-        for (row, sums) in sums.iter().enumerate() {
-            let scores = &mut scores[row * self.pitch..][..width];
+        let scores = &mut pass.scores[key..][..(ROWS - 1) * pass.pitch + width];
+        for ((row, sums), max) in sums.iter().enumerate().zip(running) {
+            let scores = &mut scores[row * pass.pitch..][..width];
             S::as_mut_simd_f32s(scores).0.copy_from_slice(sums.as_flattened());
+            for &scores in sums.as_flattened() {
+                *max = simd.max_f32s(scores, *max);
+            }
+        }
+        pass.writer.write_tile(simd, ROWS * width);
+        width
+    }
+}
+
+/// −∞ for keys to which rows do not attend. The first one is `first`.
+#[inline(always)]
+fn exclude<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+    simd: S,
+    rows: &[Row],
+    first: usize,
+    sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
+) {
+    for (row, sums) in rows.iter().zip(sums) {
+        for (panel, sums) in sums.iter_mut().enumerate() {
+            let first = first + panel * PANEL;
+            let attended = row.keys_in(&(first..first + PANEL));
+            let attended = attended.start - first..attended.end - first;
+            for (register, score) in sums.iter_mut().enumerate() {
+                let kept = lanes_within(simd, register * S::F32_LANES, &attended);
+                *score = simd.select_f32s(kept, *score, simd.splat_f32s(f32::NEG_INFINITY));
+            }
         }
     }
 }
@@ -331,50 +413,3 @@ const LANES: [u32; PANEL] = {
     }
     lanes
 };
-
-/// A pass whose number of rows is a constant.
-#[derive(Debug)]
-struct TileRows<'a, 'w, const ROWS: usize>(TilePass<'a, 'w>);
-
-impl<const ROWS: usize> LineKernel for TileRows<'_, '_, ROWS> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
-        const { assert!(PANEL == LINE) };
-        self.0.compute_keys::<S, ROWS, REGISTERS>(simd);
-    }
-}
-
-/// The sums of some packed rows and whole panels of keys from `key` on, which counts from the
-/// first one of the source.
-#[inline(always)]
-fn key_sums<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
-    simd: S,
-    query: &[f32],
-    keys: KeySource<'_>,
-    key: usize,
-    head_dim: usize,
-) -> Sums<S, ROWS, PANELS, REGISTERS> {
-    let query = &query[..ROWS * head_dim.next_multiple_of(QUERY_RUN)];
-    let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();
-    match keys {
-        KeySource::Packed { panels, far } => {
-            let panels = &panels[key * head_dim..][..PANELS * PANEL * head_dim];
-            // Many rows take longer over a panel than it takes to come.
-            let next = (ROWS == 1 && far).then(|| Ahead::behind(panels));
-            let (panels, _) = S::as_simd_f32s(panels).0.as_chunks::<REGISTERS>();
-            tile(simd, query, core::array::from_fn(|i| &panels[i * head_dim..][..head_dim]), next)
-        }
-        KeySource::Rows(head, first_key) => {
-            let key = first_key + key;
-            match head.data {
-                Elements::F32(data) => tile_of_rows(simd, query, &head.with(data), key, head_dim),
-                #[cfg(feature = "half")]
-                Elements::F16(data) => tile_of_rows(simd, query, &head.with(data), key, head_dim),
-                #[cfg(feature = "half")]
-                Elements::Bf16(data) => tile_of_rows(simd, query, &head.with(data), key, head_dim),
-            }
-        }
-    }
-}
