@@ -284,7 +284,11 @@ impl Scorer<'_> {
             }
             let keys_of_pass = first_key..end_key;
             for (tile, tile_rows) in rows.rows().chunks(S::TILE.rows).enumerate() {
-                let panels = panels_of(tile_rows, &keys_of_pass);
+                // All that any of them attends to in the segment, and what lies between: rows of
+                // different heads may stand far apart.
+                let panels = panels_of(tile_rows, &segment_keys);
+                let panels =
+                    panels.start.max(first_key)..panels.end.min(end_key.next_multiple_of(PANEL));
                 if panels.is_empty() {
                     continue;
                 }

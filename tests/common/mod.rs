@@ -4,6 +4,7 @@
 // Its reference wants the standard library.
 #[cfg(feature = "std")]
 pub mod bounds;
+pub mod options;
 pub mod strided;
 pub mod transcription;
 
@@ -59,6 +60,15 @@ impl Random {
     /// Uniform over the multiples of 2⁻²³ in [−1, 1).
     pub fn unit(&mut self) -> f32 {
         ((self.next() >> 40) as i32 - (1 << 23)) as f32 / (1 << 23) as f32
+    }
+
+    /// Below `bound`, which is above 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub fn one_of<T: Copy, const N: usize>(&mut self, choices: [T; N]) -> T {
+        choices[self.below(N)]
     }
 }
 

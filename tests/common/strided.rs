@@ -15,16 +15,19 @@ pub struct Strided {
     strides: [isize; 4],
 }
 
+/// The index of an element of a dense shape.
+pub fn index_of(mut element: usize, shape: [usize; 4]) -> [usize; 4] {
+    let mut index = [0; 4];
+    for axis in (0..4).rev() {
+        index[axis] = element % shape[axis];
+        element /= shape[axis];
+    }
+    index
+}
+
 /// Every index of a shape, in row-major order.
 fn indices(shape: [usize; 4]) -> impl Iterator<Item = [usize; 4]> {
-    (0..shape.iter().product()).map(move |mut element: usize| {
-        let mut index = [0; 4];
-        for axis in (0..4).rev() {
-            index[axis] = element % shape[axis];
-            element /= shape[axis];
-        }
-        index
-    })
+    (0..shape.iter().product()).map(move |element| index_of(element, shape))
 }
 
 impl Strided {
@@ -163,7 +166,12 @@ impl Layout {
 
 /// Strides with the axes in the order `outer_to_inner`, the innermost in steps of `step`,
 /// followed by `padding` elements.
-fn nest(shape: [usize; 4], outer_to_inner: [usize; 4], step: usize, padding: usize) -> [isize; 4] {
+pub fn nest(
+    shape: [usize; 4],
+    outer_to_inner: [usize; 4],
+    step: usize,
+    padding: usize,
+) -> [isize; 4] {
     let mut strides = [0; 4];
     let mut next = step;
     for (depth, axis) in outer_to_inner.into_iter().rev().enumerate() {

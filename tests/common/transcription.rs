@@ -1,15 +1,15 @@
 //! The numerics contract in plain Rust, one operation after another: what every instruction set
-//! has to give, bit for bit. It shares no code with the kernels; it follows their documents (the
-//! heads of `src/kernel/tile.rs`, `softmax.rs`, `exp.rs` and `dot.rs`).
+//! has to give, bit for bit. It shares no code with the kernels; it follows docs/numerics.md.
 
+use super::options::Options;
 use super::{Extents, Problem, default_scale};
 use core::f64::consts::LOG2_E;
-use softdot::Stage;
+use softdot::{Causal, Stage};
 
 const SEGMENT: usize = 1024;
 const VIRTUAL_LANES: usize = 16;
 
-/// `exp2` on x ≤ 0, as `src/kernel/exp.rs` documents it, without the tricks on the bits: the
+/// `exp2` on x ≤ 0, without the tricks on the bits: the
 /// exponent is added by a multiplication with a power of two, exact while the result is normal.
 pub fn exp2(x: f32) -> f32 {
     const COEFFICIENTS: [u32; 6] =
@@ -27,6 +27,23 @@ pub fn exp2(x: f32) -> f32 {
         p = p.mul_add(f, f32::from_bits(*coefficient));
     }
     p.mul_add(f, 1.0) * f32::from_bits(((n as i32 + 127) as u32) << 23)
+}
+
+/// `tanh`: a polynomial near 0, exponentials elsewhere.
+pub fn tanh(u: f32) -> f32 {
+    const COEFFICIENTS: [u32; 5] =
+        [0xbeaa_aa99, 0x3e08_837b, 0xbd5c_1ad2, 0x3ca8_fc67, 0xbbba_8671];
+    if u.abs() < 0.625 {
+        let v = u * u;
+        let mut p = f32::from_bits(COEFFICIENTS[4]);
+        for coefficient in COEFFICIENTS[..4].iter().rev() {
+            p = p.mul_add(v, f32::from_bits(*coefficient));
+        }
+        return (u * v).mul_add(p, u);
+    }
+    let z = exp2(u.abs() * f32::from_bits(0xc038_aa3b));
+    let magnitude = (1.0 - z) / (1.0 + z);
+    if u < 0.0 { -magnitude } else { magnitude }
 }
 
 /// The dot product's documented order: 64 lanes, then halves.
@@ -51,30 +68,44 @@ fn add_halves(lanes: &mut [f32]) -> f32 {
 }
 
 /// The largest, by compare-and-select. A NaN is skipped: its row becomes NaN through the sum.
-fn max(values: &[f32]) -> f32 {
-    values.iter().fold(f32::NEG_INFINITY, |max, &value| if value > max { value } else { max })
+fn max(values: impl IntoIterator<Item = f32>) -> f32 {
+    values.into_iter().fold(f32::NEG_INFINITY, |max, value| if value > max { value } else { max })
 }
 
-/// The softmax of a row of scores in log2 units.
-fn softmax_log2(scores: &[f32]) -> Vec<f32> {
-    let mut weights = Vec::with_capacity(scores.len());
-    let mut statistics = Vec::new();
-    for segment in scores.chunks(SEGMENT) {
-        let max = max(segment);
-        let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
-        let mut lanes = [0.0f32; VIRTUAL_LANES];
-        for (key, score) in segment.iter().enumerate() {
-            let exponential = exp2(score - shift);
-            lanes[key % VIRTUAL_LANES] += exponential;
-            weights.push(exponential);
-        }
-        statistics.push((max, add_halves(&mut lanes)));
+/// A key of a row of which the softmax is taken: its score in log2 units, if it is attended.
+type Logit = Option<f32>;
+
+/// The maximum and the sum of a segment whose exponentials are added to `exponentials`.
+fn segment(logits: &[Logit], exponentials: &mut Vec<f32>) -> (f32, f32) {
+    let attended = || logits.iter().flatten().copied();
+    let max = match max(attended()) {
+        f32::NEG_INFINITY if attended().next().is_some() => f32::MIN,
+        max => max,
+    };
+    let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
+    let mut lanes = [0.0f32; VIRTUAL_LANES];
+    for (key, logit) in logits.iter().enumerate() {
+        let exponential = logit.map_or(0.0, |logit| exp2(logit - shift));
+        lanes[key % VIRTUAL_LANES] += exponential;
+        exponentials.push(exponential);
     }
-    let row_max = max(&statistics.iter().map(|&(max, _)| max).collect::<Vec<f32>>());
-    let corrections: Vec<f32> = statistics.iter().map(|&(max, _)| exp2(max - row_max)).collect();
+    (max, add_halves(&mut lanes))
+}
+
+/// The softmax of a row of scores and a sink, all in log2 units.
+fn softmax_log2(logits: &[Logit], sink: f32) -> Vec<f32> {
+    let mut weights = Vec::with_capacity(logits.len());
+    let statistics: Vec<(f32, f32)> =
+        logits.chunks(SEGMENT).map(|logits| segment(logits, &mut weights)).collect();
+    let attended_max = max(statistics.iter().map(|&(max, _)| max));
+    if attended_max == f32::NEG_INFINITY {
+        return vec![0.0; logits.len()];
+    }
+    let max = if sink.is_nan() || sink > attended_max { sink } else { attended_max };
+    let corrections: Vec<f32> = statistics.iter().map(|&(own, _)| exp2(own - max)).collect();
     let sum = (statistics.iter().zip(&corrections))
         .fold(0.0f32, |sum, (&(_, segment_sum), &correction)| segment_sum.mul_add(correction, sum));
-    let inverse = 1.0 / sum;
+    let inverse = 1.0 / (sum + exp2(sink - max));
     for (segment, correction) in weights.chunks_mut(SEGMENT).zip(corrections) {
         let factor = correction * inverse;
         segment.iter_mut().for_each(|weight| *weight *= factor);
@@ -82,45 +113,134 @@ fn softmax_log2(scores: &[f32]) -> Vec<f32> {
     weights
 }
 
-/// `scale · log2(e)`, rounded once and kept finite.
-fn log2_units(scale: f32) -> f32 {
-    ((f64::from(scale) * LOG2_E) as f32).clamp(f32::MIN, f32::MAX)
+/// A factor in log2 units, rounded once.
+fn log2_units(factor: f32) -> f32 {
+    (f64::from(factor) * LOG2_E) as f32
+}
+
+/// A logit in the units of a stage.
+fn in_units(stage: Stage, logit: f32) -> f32 {
+    if stage == Stage::Weights { log2_units(logit) } else { logit }
 }
 
 /// `softmax(scale · row)`.
 pub fn scaled_softmax(row: &[f32], scale: f32) -> Vec<f32> {
-    let factor = log2_units(scale);
-    softmax_log2(&row.iter().map(|element| element * factor).collect::<Vec<f32>>())
+    let factor = log2_units(scale).clamp(f32::MIN, f32::MAX);
+    let logits: Vec<Logit> = row.iter().map(|element| Some(element * factor)).collect();
+    softmax_log2(&logits, f32::NEG_INFINITY)
 }
 
-/// The scores of one query row: one FMA chain per key, ascending, from +0.
-fn score_row(query: &[f32], key: &[f32], extents: &Extents, factor: f32) -> Vec<f32> {
-    let head_dim = extents.head_dim;
-    let query: Vec<f32> = query.iter().map(|element| element * factor).collect();
-    (0..extents.keys)
-        .map(|j| {
-            let key = &key[j * head_dim..][..head_dim];
-            query.iter().zip(key).fold(0.0f32, |sum, (q, k)| q.mul_add(*k, sum))
-        })
-        .collect()
+/// The score of one query row and key: one FMA chain, ascending, from +0.
+fn score(query: &[f32], key: &[f32], factor: f32) -> f32 {
+    query.iter().zip(key).fold(0.0f32, |sum, (&q, &k)| (q * factor).mul_add(k, sum))
 }
 
-/// Scores or weights of a whole problem; without a scale the default one.
+/// Any stage of a problem without options but the scale.
 pub fn attention(problem: &Problem, stage: Stage, scale: Option<f32>) -> Vec<f32> {
-    let extents = &problem.extents;
-    let scale = scale.unwrap_or_else(|| default_scale(extents.head_dim));
+    with_options(problem, &Options { scale, ..Options::default() }, stage)
+}
+
+/// Any stage of a problem.
+pub fn with_options(problem: &Problem, options: &Options, stage: Stage) -> Vec<f32> {
+    let Extents { q_heads, rows, head_dim, .. } = problem.extents;
     let mut output = Vec::new();
-    for head in problem.heads() {
-        for row in 0..extents.rows {
-            let query = &head.query[row * extents.head_dim..][..extents.head_dim];
-            output.extend(match stage {
-                Stage::Scores => score_row(query, head.key, extents, scale),
-                Stage::Weights => {
-                    softmax_log2(&score_row(query, head.key, extents, log2_units(scale)))
-                }
-                _ => unreachable!("a stage without a transcription"),
-            });
+    for (head_index, head) in problem.heads().into_iter().enumerate() {
+        for row in 0..rows {
+            let row = Row {
+                options,
+                stage,
+                batch: head_index / q_heads,
+                head: head_index % q_heads,
+                row,
+            };
+            let query = &head.query[row.row * head_dim..][..head_dim];
+            let key = |j: usize| &head.key[j * head_dim..][..head_dim];
+            output.extend(row.compute(&problem.extents, |j, factor| score(query, key(j), factor)));
         }
     }
     output
+}
+
+/// A query row and what is asked of it.
+struct Row<'a> {
+    options: &'a Options,
+    stage: Stage,
+    batch: usize,
+    head: usize,
+    row: usize,
+}
+
+impl Row<'_> {
+    /// The row's results; `score` is that of a key under a query factor.
+    fn compute(&self, extents: &Extents, score: impl Fn(usize, f32) -> f32) -> Vec<f32> {
+        let Row { options, stage, .. } = *self;
+        let keys = options.key_lengths.as_ref().map_or(extents.keys, |lengths| lengths[self.batch]);
+        let position = self.position(extents, keys);
+        let factor = self.factor(extents);
+        let logits: Vec<Logit> = (0..extents.keys)
+            .map(|j| {
+                let all_keys = matches!(stage, Stage::Scores | Stage::Capped);
+                let kept = j < keys && (all_keys || self.attends(j, position));
+                kept.then(|| self.adjusted(score(j, factor), j, position))
+            })
+            .collect();
+        match stage {
+            Stage::Weights => {
+                let sinks = options.sinks.as_ref();
+                let sink = sinks.map_or(f32::NEG_INFINITY, |sinks| log2_units(sinks[self.head]));
+                softmax_log2(&logits, sink)
+            }
+            _ => logits.into_iter().map(|logit| logit.unwrap_or(f32::NEG_INFINITY)).collect(),
+        }
+    }
+
+    fn factor(&self, extents: &Extents) -> f32 {
+        let scale = self.options.scale.unwrap_or_else(|| default_scale(extents.head_dim));
+        match self.options.softcap {
+            Some(cap) if self.stage != Stage::Scores => (f64::from(scale) / f64::from(cap)) as f32,
+            _ => in_units(self.stage, scale),
+        }
+        .clamp(f32::MIN, f32::MAX)
+    }
+
+    fn position(&self, extents: &Extents, keys: usize) -> i128 {
+        self.row as i128
+            + match self.options.causal {
+                Some(Causal::TopLeft) => 0,
+                Some(Causal::Offset(offset)) => offset as i128,
+                Some(Causal::BottomRight) | None => keys as i128 - extents.rows as i128,
+            }
+    }
+
+    fn attends(&self, key: usize, position: i128) -> bool {
+        let index = [self.batch, self.head, self.row, key];
+        let distance = key as i128 - position;
+        let Options { causal, window: (left, right), mask, bias, .. } = self.options;
+        !(causal.is_some() && distance > 0
+            || left.is_some_and(|left| -distance > left as i128)
+            || right.is_some_and(|right| distance > right as i128)
+            || mask.as_ref().is_some_and(|mask| !mask.at(index))
+            || bias.as_ref().is_some_and(|bias| bias.at(index) == f32::NEG_INFINITY))
+    }
+
+    /// Softcap, bias and ALiBi.
+    fn adjusted(&self, mut t: f32, key: usize, position: i128) -> f32 {
+        let Options { softcap, bias, alibi_slopes, .. } = self.options;
+        let units = |logit| in_units(self.stage, logit);
+        if let Some(cap) = softcap.filter(|_| self.stage != Stage::Scores) {
+            t = units(cap) * tanh(t);
+        }
+        if matches!(self.stage, Stage::Scores | Stage::Capped) {
+            return t;
+        }
+        if let Some(bias) = bias {
+            t = bias.at([self.batch, self.head, self.row, key]).mul_add(units(1.0), t);
+        }
+        if let Some(slopes) = alibi_slopes {
+            let panel = key / 16 * 16;
+            let distance = (panel as i128 - position) as f32 + (key - panel) as f32;
+            t = units(slopes[self.head]).mul_add(distance, t);
+        }
+        t
+    }
 }

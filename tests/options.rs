@@ -1,0 +1,310 @@
+//! Every option by itself and random combinations of all: on every instruction set the bits of the
+//! transcription of docs/numerics.md, and these within the derived bound of the f64 definition.
+
+mod common;
+
+use common::bounds::{Definition, assert_within};
+use common::options::{Kind, Options};
+use common::strided::Layout;
+use common::{Extents, Problem, assert_same_bits, isas, scaled_down, serial, thinned};
+use common::{fast_isas, transcription};
+use proptest::prelude::*;
+use softdot::{Attention, Isa, PackedKeys, Stage, TensorRef, Workspace};
+
+const STAGES: [Stage; 4] = [Stage::Scores, Stage::Capped, Stage::Biased, Stage::Weights];
+
+/// Around registers (4, 8, 16), panels (16), tiles (6 × 16, 8 × 32) and segments (1,024); one row
+/// and many; groups of query heads.
+fn shapes() -> Vec<Extents> {
+    let shape =
+        |rows, keys, head_dim, heads| Extents::single(rows, keys, head_dim).with_heads(heads);
+    vec![
+        shape(1, 1, 1, [1, 1, 1]),
+        shape(1, 3, 4, [2, 2, 1]),
+        shape(2, 15, 5, [1, 2, 2]),
+        shape(5, 16, 8, [2, 1, 1]),
+        shape(6, 17, 3, [1, 4, 2]),
+        shape(7, 31, 12, [1, 1, 1]),
+        shape(8, 32, 9, [2, 2, 2]),
+        shape(9, 33, 1, [1, 3, 1]),
+        shape(17, 63, 16, [1, 2, 1]),
+        shape(33, 65, 7, [2, 2, 2]),
+        shape(49, 97, 2, [1, 2, 1]),
+        shape(3, 40, 0, [1, 2, 1]),
+        shape(3, 1023, 4, [1, 1, 1]),
+        shape(2, 1024, 5, [2, 2, 1]),
+        shape(7, 1025, 3, [1, 2, 2]),
+        shape(1, 2049, 8, [1, 4, 1]),
+        shape(9, 3100, 2, [1, 1, 1]),
+    ]
+}
+
+/// One case on some instruction sets, from strided views, against the transcription.
+fn check_bits(extents: Extents, options: &Options, stage: Stage, layout: Layout, isas: &[Isa]) {
+    let query = layout.query(extents.query_shape()).random(1);
+    let key = layout.key(extents.key_shape()).random(2);
+    let dense = Problem { extents, query: query.dense(), key: key.dense() };
+    let expected = transcription::with_options(&dense, options, stage);
+    let mut workspace = Workspace::new();
+    for &isa in isas {
+        let what = format!("{isa}, {stage:?}, {layout:?}, {extents:?}, {options:?}");
+        let mut output = layout.output(extents.output_shape());
+        options
+            .set_on(serial(isa).stage(stage))
+            .compute_into(query.view(), key.view(), output.view_mut(), &mut workspace)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_same_bits(&expected, &output.dense(), &what);
+        output.assert_gaps_untouched(&what);
+    }
+}
+
+/// The widest instruction set alone: the bits tie the others to it.
+fn check_bounds(problem: &Problem, options: &Options, stage: Stage) {
+    let what = format!("{stage:?}, {:?}, {options:?}", problem.extents);
+    let (exact, error) = Definition::new(problem, options).bounds(stage);
+    let found = problem.compute(&options.set_on(serial(fast_isas()[0]).stage(stage)));
+    assert_eq!(exact.len(), found.len(), "{what}");
+    // Excluded: exactly −∞, or no weight at all.
+    for (i, (&exact, &found)) in exact.iter().zip(&found).enumerate() {
+        let excluded = exact == f64::NEG_INFINITY || exact == 0.0 && error[i] == 0.0;
+        assert!(!excluded || f64::from(found) == exact, "{what}: element {i}: {found:e}");
+    }
+    let finite = |i: &usize| exact[*i].is_finite();
+    let kept: Vec<usize> = (0..exact.len()).filter(finite).collect();
+    let of = |values: &[f64]| kept.iter().map(|&i| values[i]).collect::<Vec<f64>>();
+    let found: Vec<f32> = kept.iter().map(|&i| found[i]).collect();
+    assert_within(&of(&exact), &of(&error), &found, &what);
+}
+
+#[test]
+fn each_option_alone_on_every_instruction_set() {
+    let layouts = Layout::ALL.into_iter().cycle();
+    let isas = isas();
+    for ((i, extents), layout) in thinned(shapes(), 5).into_iter().enumerate().zip(layouts) {
+        for (j, kind) in Kind::ALL.into_iter().enumerate() {
+            let options = Options::random(&extents, &[kind], (i * Kind::ALL.len() + j) as u64);
+            for stage in STAGES {
+                check_bits(extents, &options, stage, layout, &isas);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_option_alone_is_within_its_bound() {
+    for (i, extents) in thinned(shapes(), 3).into_iter().enumerate() {
+        let problem = Problem::random(extents, i as u64);
+        for kind in Kind::ALL {
+            for seed in 0..scaled_down(3, 1) as u64 {
+                let options = Options::random(&extents, &[kind], seed);
+                STAGES.into_iter().for_each(|stage| check_bounds(&problem, &options, stage));
+            }
+        }
+    }
+}
+
+/// Rows of two query heads meet in a tile, and stand far apart among keys that come in several
+/// passes: the keys between them belong to neither.
+#[test]
+fn rows_of_a_tile_that_stand_far_apart() {
+    for window in [(Some(2), Some(0)), (Some(20), Some(3)), (None, Some(0)), (Some(0), None)] {
+        let options = Options { window, ..Options::default() };
+        for head_dim in [128, 500] {
+            let extents = Extents::single(scaled_down(602, 302), 1024, head_dim);
+            let extents = extents.with_heads([1, 2, 1]);
+            // What was in the strip before would show.
+            for isa in fast_isas() {
+                check_bits(extents, &options, Stage::Weights, Layout::Dense, &[isa]);
+            }
+        }
+    }
+}
+
+fn config() -> ProptestConfig {
+    let cases = scaled_down(200, 10) as u32;
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+prop_compose! {
+    fn any_extents()(
+        batch in 1usize..3,
+        kv_heads in 1usize..3,
+        group in prop::sample::select(vec![1usize, 2, 3]),
+        rows in 1usize..20,
+        keys in prop_oneof![1usize..70, 1000usize..1100, 2040usize..2060],
+        head_dim in 1usize..20,
+    ) -> Extents {
+        Extents { batch, q_heads: kv_heads * group, kv_heads, rows, keys, head_dim }
+    }
+}
+
+fn any_kinds() -> impl Strategy<Value = Vec<Kind>> {
+    prop::sample::subsequence(Kind::ALL.to_vec(), 0..=Kind::ALL.len())
+}
+
+fn any_stage() -> impl Strategy<Value = Stage> {
+    prop::sample::select(STAGES.to_vec())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn combinations_have_the_bits_of_the_transcription(
+        extents in any_extents(),
+        kinds in any_kinds(),
+        seed: u64,
+        stage in any_stage(),
+        layout in prop::sample::select(Layout::ALL.to_vec()),
+    ) {
+        let options = Options::random(&extents, &kinds, seed);
+        check_bits(extents, &options, stage, layout, &isas());
+    }
+
+    #[test]
+    fn combinations_are_within_their_bounds(
+        extents in any_extents(),
+        kinds in any_kinds(),
+        seed: u64,
+        stage in any_stage(),
+    ) {
+        let options = Options::random(&extents, &kinds, seed);
+        check_bounds(&Problem::random(extents, seed), &options, stage);
+    }
+
+    /// Chunked prefill: the rows of a call stand where they stand in the whole, if it says so.
+    #[test]
+    fn a_block_of_rows_equals_those_rows_of_the_whole(
+        extents in any_extents(),
+        kinds in any_kinds(),
+        seed: u64,
+        stage in any_stage(),
+        chunk in 1usize..20,
+        isa in prop::sample::select(isas()),
+    ) {
+        let mut options = Options::random(&extents, &kinds, seed);
+        options.causal = options.causal.or(Some(softdot::Causal::TopLeft));
+        let first = match options.causal {
+            Some(softdot::Causal::Offset(offset)) => offset,
+            Some(softdot::Causal::BottomRight) if options.key_lengths.is_none() => {
+                extents.keys as isize - extents.rows as isize
+            }
+            _ => {
+                options.causal = Some(softdot::Causal::TopLeft);
+                0
+            }
+        };
+        let problem = Problem::random(extents, seed);
+        let whole = problem.compute(&options.set_on(serial(isa).stage(stage)));
+        for start in (0..extents.rows).step_by(chunk) {
+            let rows = start..extents.rows.min(start + chunk);
+            let part = part_of_rows(&problem, &options, rows.clone());
+            let (part, mut options) = part;
+            options.causal = Some(softdot::Causal::Offset(first + start as isize));
+            let found = part.compute(&options.set_on(serial(isa).stage(stage)));
+            let expected = rows_of(&whole, extents, rows);
+            assert_same_bits(&expected, &found, isa);
+        }
+    }
+
+    #[test]
+    fn packed_keys_give_the_same_bits(
+        extents in any_extents(),
+        kinds in any_kinds(),
+        seed: u64,
+        stage in any_stage(),
+    ) {
+        let options = Options::random(&extents, &kinds, seed);
+        let problem = Problem::random(extents, seed);
+        let packed = PackedKeys::from_view(problem.key_view()).expect("valid keys");
+        for isa in isas() {
+            let attention = options.set_on(serial(isa).stage(stage));
+            let found = attention.compute(problem.query_view(), &packed).expect("valid");
+            assert_same_bits(&problem.compute(&attention), &found, isa);
+        }
+    }
+}
+
+/// The query rows `rows` of every head of a result.
+fn rows_of<T: Copy>(result: &[T], extents: Extents, rows: core::ops::Range<usize>) -> Vec<T> {
+    let heads = result.chunks(extents.rows * extents.keys);
+    heads
+        .flat_map(|head| head[rows.start * extents.keys..rows.end * extents.keys].to_vec())
+        .collect()
+}
+
+/// The query rows `rows` as a problem of their own, with the rows of bias and mask.
+fn part_of_rows(
+    problem: &Problem,
+    options: &Options,
+    rows: core::ops::Range<usize>,
+) -> (Problem, Options) {
+    let extents = Extents { rows: rows.len(), ..problem.extents };
+    let of_dim = Extents { keys: extents.head_dim, ..problem.extents };
+    let query = rows_of(&problem.query, of_dim, rows.clone());
+    let mut options = options.clone();
+    options.bias = options.bias.map(|bias| bias.rows(rows.clone()));
+    options.mask = options.mask.map(|mask| mask.rows(rows));
+    (Problem { extents, query, key: problem.key.clone() }, options)
+}
+
+/// Many rows, few rows and many segments, many heads: all above the size where the pool is used.
+#[test]
+fn any_number_of_threads() {
+    let cases = [
+        Extents::single(200, 333, 33),
+        Extents::single(1, 5000, 212),
+        Extents::single(2, 6 * 1024, 44).with_heads([1, 4, 2]),
+        Extents::single(17, 129, 16).with_heads([2, 16, 4]),
+    ];
+    let kinds = [
+        Kind::ALL.to_vec(),
+        vec![Kind::Causal, Kind::KeyLengths],
+        vec![Kind::Window, Kind::Sinks],
+        vec![Kind::Softcap, Kind::Bias, Kind::Alibi],
+        vec![Kind::Mask],
+    ];
+    for extents in cases {
+        assert!(extents.work() >= 1 << 20, "{extents:?} would not use the pool");
+        let problem = Problem::random(extents, 3);
+        for (seed, kinds) in kinds.iter().enumerate() {
+            let options = Options::random(&extents, kinds, seed as u64);
+            for stage in [Stage::Biased, Stage::Weights] {
+                let expected = transcription::with_options(&problem, &options, stage);
+                for threads in thinned(vec![3, 1, 2, 7], 4) {
+                    let pool = common::pool(threads);
+                    for isa in fast_isas() {
+                        let attention = options.set_on(Attention::new().isa(isa).stage(stage));
+                        let found = pool.install(|| problem.compute(&attention));
+                        let what = format!("{isa}, {stage:?}, {threads} threads, {extents:?}");
+                        assert_same_bits(&expected, &found, what);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Batches whose entries have different lengths are what they are alone.
+#[test]
+fn a_batch_is_its_entries() {
+    let extents = Extents::single(6, 1100, 8).with_heads([3, 4, 2]);
+    let problem = Problem::random(extents, 5);
+    let lengths = vec![1100, 0, 1030];
+    let options = Options {
+        causal: Some(softdot::Causal::BottomRight),
+        key_lengths: Some(lengths.clone()),
+        alibi_slopes: Some(softdot::alibi_slopes(4)),
+        ..Options::default()
+    };
+    for isa in isas() {
+        let whole = problem.compute(&options.set_on(serial(isa)));
+        for (batch, (whole, &length)) in whole.chunks(4 * 6 * 1100).zip(&lengths).enumerate() {
+            let alone = Options { key_lengths: Some(vec![length]), ..options.clone() };
+            let query = TensorRef::new(&problem.query[batch * 4 * 6 * 8..][..4 * 6 * 8], [4, 6, 8]);
+            let key = TensorRef::new(&problem.key[batch * 2 * 1100 * 8..], [2, 1100, 8]);
+            let found = alone.set_on(serial(isa)).compute(query, key).expect("valid");
+            assert_same_bits(whole, &found, format_args!("{isa}, entry {batch}"));
+        }
+    }
+}
