@@ -14,7 +14,7 @@ from matplotlib import pyplot  # noqa: E402
 def draw(answer: dict, path: pathlib.Path) -> None:
     """One panel for each number of threads."""
     # The same file for the same numbers.
-    matplotlib.rcParams["svg.hashsalt"] = "softdot"
+    matplotlib.rcParams.update({"svg.hashsalt": "softdot", "svg.fonttype": "none"})
     threads = sorted({record["threads"] for record in answer["records"]})
     figure, panels = pyplot.subplots(
         len(threads), figsize=(12, 4 * len(threads)), layout="constrained", squeeze=False

@@ -35,7 +35,7 @@ def main() -> None:
     everything = arguments.threads or len(os.sched_getaffinity(0))
     results = [in_process_of_its_own(threads) for threads in sorted({1, everything})]
     answer = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python benchmarks/peers.py", *sys.argv[1:]]),
         "machine": where,
         "versions": results[0]["versions"],
         "missing": results[0]["missing"],

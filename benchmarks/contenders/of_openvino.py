@@ -9,7 +9,7 @@ _CORE = openvino.Core()
 
 
 def version():
-    return openvino.__version__
+    return openvino.__version__.split("-")[0]
 
 
 def set_threads(count):
@@ -25,9 +25,9 @@ def contenders(problem, threads):
 
 
 def _form(problem, key, scaled, transpose, threads):
-    query = opset.parameter(problem.query.shape, dtype="f32")
-    keys = opset.parameter(key.shape, dtype="f32")
-    scale = opset.constant(problem.workload.scale, dtype="f32")
+    query = opset.parameter(problem.query.shape, dtype=openvino.Type.f32)
+    keys = opset.parameter(key.shape, dtype=openvino.Type.f32)
+    scale = opset.constant(problem.workload.scale, dtype=openvino.Type.f32)
     if scaled == "query":
         result = opset.matmul(opset.multiply(query, scale), keys, False, transpose)
     else:

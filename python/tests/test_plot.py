@@ -64,6 +64,15 @@ def test_torch():
     cells = weights()
     axes = softdot.plot_weights(torch.from_numpy(cells))
     assert numpy.array_equal(axes.images[0].get_array(), cells)
+    narrow = torch.from_numpy(cells).bfloat16().requires_grad_()
+    axes = softdot.plot_weights(narrow)
+    assert numpy.array_equal(axes.images[0].get_array(), narrow.detach().float())
+
+
+def test_bfloat16():
+    narrow = weights().astype(pytest.importorskip("ml_dtypes").bfloat16)
+    axes = softdot.plot_weights(narrow)
+    assert numpy.array_equal(axes.images[0].get_array(), narrow.astype("float32"))
 
 
 @pytest.mark.parametrize(

@@ -60,12 +60,15 @@ def plot_weights(
         ax.tick_params(axis="x", labelrotation=90)
     if max(cells.shape) <= _MOST_WRITTEN:
         _write_values(ax, cells, highest)
-    ax.figure.colorbar(image, ax=ax, label="weight")
+    ax.figure.colorbar(image, ax=ax, label="weight", shrink=0.8, aspect=30)
     return ax
 
 
 def _one_head(weights: Any) -> numpy.ndarray:
-    cells = numpy.asarray(weights)
+    if hasattr(weights, "detach"):
+        # A tensor of torch, whose bfloat16 is not for NumPy.
+        weights = weights.detach().float()
+    cells = numpy.asarray(weights, dtype=numpy.float32)
     if cells.ndim < 2 or any(extent != 1 for extent in cells.shape[:-2]):
         raise ValueError(
             "weights: expected those of one head, [query_rows, keys], found an array of shape "
