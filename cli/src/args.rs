@@ -1,10 +1,12 @@
 //! The commands and their options.
 
-use crate::input::Source;
+mod weights;
+
 use crate::plot::PictureFile;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use softdot::{Isa, Stage};
+use softdot::Isa;
 use std::path::PathBuf;
+pub use weights::{OutputType, StageName, Weights, Window};
 
 /// Attention weights softmax(scale · Q Kᵀ) on this CPU.
 #[derive(Debug, Parser)]
@@ -44,7 +46,7 @@ pub enum Command {
     /// Show the CPU, its caches, and the instruction set that softdot chooses
     Info(Info),
     /// Compute attention weights or scores of tensors in files
-    Weights(Weights),
+    Weights(Box<Weights>),
     /// Measure how fast softdot is here, next to what this CPU and its memory can do
     Bench(Bench),
 }
@@ -98,52 +100,6 @@ pub struct Info {
     pub json: bool,
 }
 
-/// Options of `weights`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Tensors are f32, of 2, 3 or 4 axes, the same number for query and key:
-  [rows, head_dim], [heads, rows, head_dim] or [batch, heads, rows, head_dim]
-They come from
-  FILE.npy                       in C or Fortran order, little or big endian
-  FILE.safetensors:TENSOR        a tensor by its name
-  FILE.safetensors:TENSOR[3]     and its leading axes indexed, from 0: [3], [3][0] or [3,0]
-Fewer key heads than query heads are shared out evenly (grouped-query attention).
-
-The output is an f32 .npy in C order with as many axes, [.., query rows, keys]. It appears whole or
-not at all.
-
-Examples:
-  softdot weights --query q.npy --key k.npy --output weights.npy
-  softdot weights --query m.safetensors:query[3] --key m.safetensors:key[3] --output w.npy
-  softdot weights --query q.npy --key k.npy --stage scores --scale 1 --output scores.npy
-  softdot weights --query q.npy --key k.npy --output w.npy --plot w.png")]
-pub struct Weights {
-    /// The queries: FILE.npy or FILE.safetensors:TENSOR[INDEX]
-    #[arg(long, value_name = "FILE")]
-    pub query: Source,
-    /// The keys: FILE.npy or FILE.safetensors:TENSOR[INDEX]
-    #[arg(long, value_name = "FILE")]
-    pub key: Source,
-    /// Where the result goes: a name that ends in .npy
-    #[arg(long, value_name = "FILE.npy", value_parser = npy_name)]
-    pub output: PathBuf,
-    /// What to compute: the scaled logits, or their softmax over the keys
-    #[arg(long, value_enum, default_value_t)]
-    pub stage: StageName,
-    /// What query · key is multiplied by; without it, 1/√head_dim
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
-    pub scale: Option<f32>,
-    /// Force an instruction set: scalar, neon, avx2 or avx512
-    #[arg(long, value_name = "NAME")]
-    pub isa: Option<Isa>,
-    /// Threads; without it, one per CPU (or RAYON_NUM_THREADS)
-    #[arg(long, value_name = "N", value_parser = thread_count)]
-    pub threads: Option<usize>,
-    /// Draw the first head of the first batch entry as a heat map, too: .png or .svg
-    #[arg(long, value_name = "FILE")]
-    pub plot: Option<PictureFile>,
-}
-
 /// Options of `bench`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -179,42 +135,6 @@ pub struct Bench {
     /// Measure nothing; print the ratios of the times in two files that --json wrote
     #[arg(long, num_args = 2, value_names = ["A", "B"], exclusive = true)]
     pub compare: Option<Vec<PathBuf>>,
-}
-
-/// The names of the stages.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum StageName {
-    /// The scaled logits, scale · q·k
-    Scores,
-    /// The attention weights; each row sums to 1
-    #[default]
-    Weights,
-}
-
-impl StageName {
-    /// The library's stage of this name.
-    pub fn stage(self) -> Stage {
-        match self {
-            StageName::Scores => Stage::Scores,
-            StageName::Weights => Stage::Weights,
-        }
-    }
-
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            StageName::Scores => "scores",
-            StageName::Weights => "weights",
-        }
-    }
-}
-
-fn npy_name(name: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(name);
-    match path.extension().is_some_and(|extension| extension == "npy") {
-        true => Ok(path),
-        false => Err("expected a name that ends in .npy".into()),
-    }
 }
 
 /// More threads than any machine has would only exhaust its memory.

@@ -1,13 +1,16 @@
 //! Tensors from files, and the views of them that softdot reads.
 
+mod contents;
 mod npy;
 mod safetensors;
 
 use anyhow::{Context, Result, ensure};
-use softdot::TensorRef;
+pub use contents::Numbers;
+use contents::{ByteOrder, Contents, ElementType, Stored};
+use softdot::{Elements, Tensor, TensorRef, View};
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -27,15 +30,6 @@ pub enum Source {
     },
 }
 
-/// Which byte of a number comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ByteOrder {
-    /// The lowest.
-    Little,
-    /// The highest.
-    Big,
-}
-
 /// Which axis is contiguous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AxisOrder {
@@ -47,19 +41,19 @@ enum AxisOrder {
 
 /// A tensor in memory as its file holds it; Fortran order is read through strides, not moved.
 #[derive(Debug)]
-pub struct Array {
-    data: Vec<f32>,
+pub struct Array<Contents = Numbers> {
+    contents: Contents,
     shape: Vec<usize>,
     order: AxisOrder,
 }
 
 impl Source {
-    /// Reads the tensor; `option` is what errors name.
+    /// Reads the tensor, of so many `axes`; `option` is what errors name.
     ///
     /// # Errors
     /// What is wrong with the file, after the option and the file's name.
-    pub fn read(&self, option: &str) -> Result<Array> {
-        let array = match self {
+    pub fn read<C: Contents>(&self, option: &str, axes: RangeInclusive<usize>) -> Result<Array<C>> {
+        let array: Result<Array<C>> = match self {
             Source::Npy(path) => npy::read(path),
             Source::Safetensors { path, tensor, indices } => {
                 safetensors::read(path, tensor.as_deref(), indices)
@@ -67,11 +61,19 @@ impl Source {
         };
         let array = array.with_context(|| format!("{option} {self}"))?;
         ensure!(
-            (2..=4).contains(&array.shape.len()),
-            "{option} {self}: expected 2, 3 or 4 axes, found shape {:?}",
+            axes.contains(&array.shape.len()),
+            "{option} {self}: expected {}, found shape {:?}",
+            count_axes(&axes),
             array.shape
         );
         Ok(array)
+    }
+}
+
+fn count_axes(axes: &RangeInclusive<usize>) -> String {
+    match (axes.start(), axes.end()) {
+        (1, 1) => "1 axis".into(),
+        (least, most) => format!("{least} to {most} axes"),
     }
 }
 
@@ -122,22 +124,20 @@ impl fmt::Display for Source {
     }
 }
 
-impl Array {
+impl<C> Array<C> {
     /// As in the file.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The tensor as softdot reads it: leading axes that the file lacks have one entry.
-    pub fn view(&self) -> TensorRef<'_> {
+    /// Data with the array's layout: leading axes that the file lacks have one entry.
+    fn lay_out<Data>(&self, data: Data) -> Tensor<Data> {
         let missing = 4 - self.shape.len();
-        let mut extents = [1; 4];
-        extents[missing..].copy_from_slice(&self.shape);
         let strides = std::array::from_fn(|axis| match axis.checked_sub(missing) {
             None => 0,
             Some(axis) => self.stride(axis),
         });
-        TensorRef::with_strides(&self.data, extents, strides)
+        Tensor::with_strides(data, four_axes(&self.shape), strides)
     }
 
     /// Elements from one entry of an axis to the next. Saturates where the tensor is empty.
@@ -151,6 +151,39 @@ impl Array {
     }
 }
 
+impl Array<Numbers> {
+    /// The tensor as softdot reads it.
+    pub fn view(&self) -> View<'_> {
+        self.lay_out::<Elements<'_>>(self.contents.elements())
+    }
+
+    /// The elements of an array of one axis.
+    pub fn into_f32(self) -> Vec<f32> {
+        self.contents.into_f32()
+    }
+}
+
+/// Type and shape, as a summary has them.
+impl fmt::Display for Array<Numbers> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.contents.type_name(), self.shape)
+    }
+}
+
+impl Array<Vec<bool>> {
+    /// The mask as softdot reads it.
+    pub fn view(&self) -> TensorRef<'_, bool> {
+        self.lay_out(&self.contents[..])
+    }
+}
+
+/// A shape of at most 4 extents with leading ones.
+pub fn four_axes(shape: &[usize]) -> [usize; 4] {
+    let mut extents = [1; 4];
+    extents[4 - shape.len()..].copy_from_slice(shape);
+    extents
+}
+
 /// A file and its length. Only regular files have one to check headers against.
 fn open(path: &Path) -> Result<(File, u64)> {
     let metadata = std::fs::metadata(path)?;
@@ -158,44 +191,14 @@ fn open(path: &Path) -> Result<(File, u64)> {
     Ok((File::open(path)?, metadata.len()))
 }
 
-/// Bytes of a tensor of this shape, if that many fit in memory.
-fn byte_count(shape: &[usize]) -> Result<usize> {
+/// Bytes of a tensor of this shape and element size, if that many fit in memory.
+fn byte_count(shape: &[usize], size: usize) -> Result<usize> {
     let elements = match shape.contains(&0) {
         true => Some(0),
         false => shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent)),
     };
-    let bytes = elements.and_then(|elements| elements.checked_mul(size_of::<f32>()));
+    let bytes = elements.and_then(|elements| elements.checked_mul(size));
     bytes
         .filter(|&bytes| bytes <= isize::MAX as usize)
         .with_context(|| format!("expected a shape that fits in memory, found {shape:?}"))
-}
-
-/// Reads `bytes` bytes of numbers; the caller has checked that the file has them.
-fn read_floats(file: &mut File, bytes: usize, byte_order: ByteOrder) -> Result<Vec<f32>> {
-    const CHUNK: usize = 1 << 18;
-    let mut data = Vec::new();
-    data.try_reserve_exact(bytes / size_of::<f32>())
-        .with_context(|| format!("no memory for {bytes} bytes"))?;
-    let mut buffer = vec![0; CHUNK.min(bytes)];
-    let mut left = bytes;
-    while left > 0 {
-        let chunk = &mut buffer[..CHUNK.min(left)];
-        file.read_exact(chunk)?;
-        data.extend(numbers(chunk, byte_order));
-        left -= chunk.len();
-    }
-    Ok(data)
-}
-
-/// The numbers of whole bytes.
-pub fn floats(bytes: &[u8], byte_order: ByteOrder) -> Vec<f32> {
-    numbers(bytes, byte_order).collect()
-}
-
-fn numbers(bytes: &[u8], byte_order: ByteOrder) -> impl Iterator<Item = f32> {
-    let (numbers, _) = bytes.as_chunks();
-    numbers.iter().map(move |&number| match byte_order {
-        ByteOrder::Little => f32::from_le_bytes(number),
-        ByteOrder::Big => f32::from_be_bytes(number),
-    })
 }

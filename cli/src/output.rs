@@ -107,27 +107,34 @@ fn file_permissions() -> Option<Permissions> {
     None
 }
 
-/// Writes an f32 `.npy`, version 1.0, C order.
+/// Writes a `.npy`, version 1.0, C order: the bytes of elements of the type that `descr` names.
 ///
 /// # Errors
 /// The operating system's.
-pub fn write_npy(path: &Path, shape: &[usize], data: &[f32]) -> Result<()> {
+pub fn write_npy<const SIZE: usize>(
+    path: &Path,
+    descr: &str,
+    shape: &[usize],
+    elements: impl Iterator<Item = [u8; SIZE]>,
+) -> Result<()> {
     let mut file = BufWriter::with_capacity(1 << 18, File::create(path)?);
-    file.write_all(&npy_header(shape))?;
-    for number in data {
-        file.write_all(&number.to_le_bytes())?;
+    file.write_all(&npy_header(descr, shape))?;
+    for element in elements {
+        file.write_all(&element)?;
     }
     file.flush()?;
     Ok(())
 }
 
 /// The header as NumPy writes it: padded so that the data start on a multiple of 64 bytes.
-fn npy_header(shape: &[usize]) -> Vec<u8> {
+fn npy_header(descr: &str, shape: &[usize]) -> Vec<u8> {
     const ALIGNMENT: usize = 64;
     const START: &[u8] = b"\x93NUMPY\x01\x00";
     let extents: Vec<String> = shape.iter().map(usize::to_string).collect();
-    let mut text =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", extents.join(", "));
+    let mut text = format!(
+        "{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}",
+        extents.join(", ")
+    );
     let length = START.len() + size_of::<u16>() + text.len() + 1;
     text.push_str(&" ".repeat(length.next_multiple_of(ALIGNMENT) - length));
     text.push('\n');

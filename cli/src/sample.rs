@@ -1,7 +1,6 @@
 //! The data that the program brings along: what a real model computed on two texts.
 
 use crate::args::Text;
-use crate::input::{ByteOrder, floats};
 use anyhow::{Context, Result};
 use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
@@ -38,8 +37,10 @@ impl Sample {
 fn parse(bytes: &[u8]) -> Result<Sample> {
     let (_, metadata) = SafeTensors::read_metadata(bytes)?;
     let tensors = SafeTensors::deserialize(bytes)?;
-    let tensor =
-        |name| -> Result<Vec<f32>> { Ok(floats(tensors.tensor(name)?.data(), ByteOrder::Little)) };
+    let tensor = |name| -> Result<Vec<f32>> {
+        let (numbers, _) = tensors.tensor(name)?.data().as_chunks();
+        Ok(numbers.iter().map(|&number| f32::from_le_bytes(number)).collect())
+    };
     Ok(Sample {
         text: note(&metadata, "text")?,
         tokens: serde_json::from_str(&note(&metadata, "tokens")?)?,

@@ -65,6 +65,22 @@ fn measures_on_every_isa_and_compares() {
 }
 
 #[test]
+fn compares_with_the_plain_workload() {
+    if emulated() {
+        return;
+    }
+    let directory = tempdir().unwrap();
+    let words = "bench --quick --filter decode/f16 --threads 1 --json a.jsonl";
+    let table = succeed(&run_in(directory.path(), words));
+    assert!(table.contains("% plain"), "{table}");
+    for line in lines(&directory.path().join("a.jsonl")) {
+        assert_eq!(line["plain"], "decode/rows/32x1x4096/d128");
+        let rate = positive(&line, "plain_ns_per_pair") / positive(&line, "ns_per_pair");
+        assert!((rate / positive(&line, "plain_fraction") - 1.0).abs() < 1e-9, "{line}");
+    }
+}
+
+#[test]
 fn rows_by_themselves_have_no_flops() {
     if emulated() {
         return;

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{CAT, names, refused, run_in, softdot, succeed, tensor};
+use common::files::{CAT, tensor};
+use common::{names, refused, run_in, softdot, succeed};
 use std::process::Stdio;
 
 const CAT_TOKENS: [&str; 6] = ["[CLS]", "the", "cat", "sat", ".", "[SEP]"];

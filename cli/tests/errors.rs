@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{c_order, names, npy, npy_header, numbers, refused, run_in};
+use common::files::{c_order, npy, npy_header};
+use common::{names, numbers, refused, run_in};
 use safetensors::{Dtype, tensor::TensorView};
 use std::fs::{create_dir, read, write};
 use std::path::Path;
@@ -49,21 +50,27 @@ fn bad_npy() -> Vec<(Vec<u8>, &'static str)> {
         (long_header, "found one of 4294967295"),
         (with(&deep), "expected {"),
         (with(&unended), "closing quote"),
-        (with(&npy_header("<f8", "False", &[3, 2])), "expected f32 ('<f4' or '>f4'), found '<f8'"),
+        (
+            with(&npy_header("<f8", "False", &[3, 2])),
+            "expected f32 ('<f4') or f16 ('<f2'), found '<f8'",
+        ),
         (with(&npy_header("<f4", "Maybe", &[3, 4])), "expected False"),
-        (with("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (12,)}"), "expected f32"),
+        (
+            with("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (12,)}"),
+            "expected one element type",
+        ),
         (with("{'descr': '<f4', 'shape': (3, 4)}"), "expected fortran_order"),
         (with("{'descr': '<f4', 'x': 1}"), "found \"x\""),
         (shaped("(-3, 4)"), "expected an extent"),
         (shaped("(3.5, 4)"), "expected )"),
-        (shaped("(12,)"), "expected 2, 3 or 4 axes, found shape [12]"),
-        (shaped("(1, 1, 1, 3, 4)"), "expected 2, 3 or 4 axes"),
+        (shaped("(12,)"), "expected 2 to 4 axes, found shape [12]"),
+        (shaped("(1, 1, 1, 3, 4)"), "expected 2 to 4 axes"),
         (shaped("(1099511627776, 1099511627776)"), "fits in memory"),
         (shaped("(99999999999999999999999, 4)"), "expected an extent"),
         (shaped("(1073741824, 1024)"), "expected 4398046511104 bytes of data"),
         (shaped("(3, 4)} + {"), "expected"),
-        (shaped("(6, 2)"), "key: expected 2"),
-        (shaped("(1, 3, 4)"), "key: expected as many axes as query [1, 3, 4], found [5, 4]"),
+        (shaped("(6, 2)"), "--key: expected 2"),
+        (shaped("(1, 3, 4)"), "--key: expected as many axes as query [1, 3, 4], found [5, 4]"),
     ]
 }
 
@@ -73,7 +80,7 @@ fn arrays() {
     for (file, words) in bad_npy() {
         write(directory.path().join("q.npy"), file).unwrap();
         let named: &[&str] =
-            if words.starts_with("key: ") { &[words] } else { &[words, "--query q.npy"] };
+            if words.starts_with("--key: ") { &[words] } else { &[words, "--query q.npy"] };
         refuses(directory.path(), FILES, named);
     }
 }
@@ -119,9 +126,9 @@ fn tensors() {
     let cases = [
         ("", "expected one of the tensors alpha, beta, as FILE.safetensors:TENSOR"),
         (":gamma", "expected one of the tensors alpha, beta; found no \"gamma\""),
-        (":alpha", "expected dtype F32, found F64"),
+        (":alpha", "expected dtype F32 or F16 or BF16, found F64"),
         (":beta[1]", "expected an index below 1 on axis 0 of shape [1, 3, 4], found 1"),
-        (":beta[0][0]", "expected 2, 3 or 4 axes, found shape [4]"),
+        (":beta[0][0]", "expected 2 to 4 axes, found shape [4]"),
         (":beta[0,0,0,0]", "expected at most 3 indices"),
     ];
     for (tensor, words) in cases {
@@ -155,7 +162,7 @@ fn values() {
     refuses(
         directory.path(),
         &format!("{FILES} --scale NaN"),
-        &["scale: expected a finite number"],
+        &["--scale: expected a finite number"],
     );
     let wide = numbers(600 * 4, 3);
     write(directory.path().join("q.npy"), c_order(&[600, 4], &wide)).unwrap();

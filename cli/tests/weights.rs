@@ -2,10 +2,8 @@
 
 mod common;
 
-use common::{
-    CAT, bits, c_order, fortran_order, largest_difference, names, numbers, read_output, refused,
-    run_in, softdot, succeed, tensor,
-};
+use common::files::{CAT, c_order, fortran_order, read_output, tensor};
+use common::{bits, largest_difference, names, numbers, refused, run_in, softdot, succeed};
 use softdot::{Attention, Isa, Stage, TensorRef};
 use std::fs::{read, write};
 use std::path::Path;
@@ -170,7 +168,7 @@ fn an_isa_of_another_architecture_is_refused() {
     let foreign = Isa::ALL.into_iter().find(|isa| !isa.is_available());
     let Some(foreign) = foreign else { return };
     let line = refused(&run_in(directory.path(), &format!("{FILES} --isa {foreign}")));
-    assert!(line.starts_with("error: isa: ") && line.contains(foreign.name()), "{line}");
+    assert!(line.starts_with("error: --isa: ") && line.contains(foreign.name()), "{line}");
     assert_eq!(names(directory.path()).len(), 2);
 }
 

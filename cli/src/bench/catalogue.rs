@@ -1,5 +1,6 @@
 //! The workloads.
 
+use super::attention::{Adjustment, NumberType};
 use super::workload::{AttentionTask, SoftmaxTask, Task, Workload};
 use anyhow::{Result, ensure};
 use softdot::{Caches, Stage};
@@ -29,6 +30,8 @@ pub fn select(quick: bool, filter: &str) -> Result<Vec<Workload>> {
 fn all() -> Vec<Workload> {
     let mut workloads = prefill();
     workloads.extend(decode());
+    workloads.extend(options());
+    workloads.extend(windows());
     workloads.extend(tiny());
     workloads.extend(awkward());
     workloads.extend(softmax(&Caches::detect()));
@@ -43,8 +46,38 @@ fn prefill() -> Vec<Workload> {
         attention("prefill", dense(12, 512, 512, 64)).quick(),
         attention("prefill", dense(1, 4096, 4096, 64)),
         attention("prefill", large.clone()).quick(),
+        attention("prefill/f16", narrow(NumberType::F16, &large)).beside("prefill", &large),
+        attention("prefill/bf16", narrow(NumberType::Bf16, &large)).beside("prefill", &large),
         attention("scores", AttentionTask { stage: Stage::Scores, ..large }),
     ]
+}
+
+/// One option each, next to the same without it. ALiBi is for causal attention: after a row's own
+/// key its bias grows, to where f32 has no digits left for the score.
+fn options() -> Vec<Workload> {
+    let plain = dense(8, 2048, 2048, 128);
+    let causal = AttentionTask { causal: true, ..plain.clone() };
+    let with = |kind: &str, adjustment, task: &AttentionTask| {
+        attention(kind, AttentionTask { adjustment: Some(adjustment), ..task.clone() })
+    };
+    vec![
+        attention("causal", causal.clone()).beside("prefill", &plain).quick(),
+        with("alibi", Adjustment::Alibi, &causal).beside("causal", &causal),
+        with("softcap", Adjustment::Softcap, &plain).beside("prefill", &plain),
+        with("bias", Adjustment::Bias, &plain).beside("prefill", &plain),
+        with("mask", Adjustment::Mask, &plain).beside("prefill", &plain),
+        with("sinks", Adjustment::Sinks, &plain).beside("prefill", &plain),
+    ]
+}
+
+/// The time of long rows as windows get longer, up to all keys before the row's own.
+fn windows() -> Vec<Workload> {
+    let causal = AttentionTask { causal: true, ..dense(1, 8192, 8192, 64) };
+    let window = |keys: usize| {
+        let task = AttentionTask { window: Some(keys), ..causal.clone() };
+        attention(&format!("window/{keys}"), task).beside("causal", &causal)
+    };
+    vec![window(256), window(512), attention("causal", causal.clone())]
 }
 
 /// One query row: from DRAM or the last cache, then from keys that nearly fit in L2.
@@ -55,6 +88,10 @@ fn decode() -> Vec<Workload> {
     let packed = |task: &AttentionTask| AttentionTask { packed: true, ..task.clone() };
     vec![
         attention("decode/packed", packed(&rows)).quick(),
+        attention("decode/f16", narrow(NumberType::F16, &rows))
+            .beside("decode/rows", &rows)
+            .quick(),
+        attention("decode/bf16", narrow(NumberType::Bf16, &rows)).beside("decode/rows", &rows),
         attention("decode/rows", rows).quick(),
         attention("decode/grouped-packed", packed(&grouped)),
         attention("decode/grouped-rows", grouped),
@@ -85,6 +122,7 @@ fn softmax(caches: &Caches) -> Vec<Workload> {
     let rows = |kind: &str, task: SoftmaxTask| Workload {
         name: format!("softmax/{kind}/{}x{}", task.rows, task.row_elements),
         task: Task::Softmax(task),
+        plain: None,
         quick: false,
         with_scalar: false,
     };
@@ -112,7 +150,16 @@ fn dense(heads: usize, query_rows: usize, keys: usize, head_dim: usize) -> Atten
         head_dim,
         stage: Stage::Weights,
         packed: false,
+        number_type: NumberType::F32,
+        causal: false,
+        window: None,
+        adjustment: None,
     }
+}
+
+/// The same with queries and keys of another type.
+fn narrow(number_type: NumberType, task: &AttentionTask) -> AttentionTask {
+    AttentionTask { number_type, ..task.clone() }
 }
 
 fn attention(kind: &str, task: AttentionTask) -> Workload {
@@ -122,6 +169,7 @@ fn attention(kind: &str, task: AttentionTask) -> Workload {
     Workload {
         name: format!("{kind}/{heads}x{query_rows}x{keys}/d{head_dim}"),
         task: Task::Attention(task),
+        plain: None,
         quick: false,
         with_scalar: false,
     }
@@ -130,5 +178,9 @@ fn attention(kind: &str, task: AttentionTask) -> Workload {
 impl Workload {
     fn quick(self) -> Self {
         Self { quick: true, ..self }
+    }
+
+    fn beside(self, kind: &str, plain: &AttentionTask) -> Self {
+        Self { plain: Some(Box::new(attention(kind, plain.clone()))), ..self }
     }
 }

@@ -15,12 +15,23 @@ pub struct Measurement {
     pub work: Work,
     /// The time of one call.
     pub timing: Timing,
+    /// What it is compared with, measured in turn with it.
+    pub plain: Option<Plain>,
     /// The largest error of the answer, which was checked before it was timed.
     pub max_error: f64,
     /// Where the data of a call fit.
     pub level: Level,
     /// What the machine can do, on the same instruction set and threads.
     pub roofs: Roofs,
+}
+
+/// What a measurement is compared with.
+#[derive(Clone, Debug)]
+pub struct Plain {
+    /// The workload's name.
+    pub workload: String,
+    /// Nanoseconds for each of its pairs.
+    pub ns_per_pair: f64,
 }
 
 impl Measurement {
@@ -59,9 +70,14 @@ impl Measurement {
         self.gb_per_s() / self.memory_gb_per_s()
     }
 
-    /// Nanoseconds for each element of the output.
+    /// Nanoseconds for each element of the output that position does not exclude.
     pub fn ns_per_pair(&self) -> f64 {
         self.timing.median() * 1e9 / self.work.pairs as f64
+    }
+
+    /// Pairs a second, as a share of the plain workload's.
+    pub fn plain_fraction(&self) -> Option<f64> {
+        self.plain.as_ref().map(|plain| plain.ns_per_pair / self.ns_per_pair())
     }
 
     /// Floating-point operations for each byte of queries, keys and output.

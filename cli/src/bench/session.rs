@@ -2,7 +2,7 @@
 
 use super::catalogue;
 use super::machine::Machine;
-use super::measurement::Measurement;
+use super::measurement::{Measurement, Plain};
 use super::memory::Level;
 use super::roofs::Roofs;
 use super::timing::{Effort, Timing};
@@ -12,7 +12,6 @@ use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use softdot::{Caches, Error, Isa};
-use std::time::{Duration, Instant};
 
 /// The largest error of a right answer, relative to its row's largest magnitude: some times what
 /// rounding makes of these inputs, and far less than a wrong element or a stale one.
@@ -112,18 +111,20 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn measure(&mut self, workload: &Workload, isas: &[Isa]) -> Result<()> {
-        let mut trial = workload.task.prepare()?;
+        let workloads = std::iter::once(workload).chain(workload.plain.as_deref());
+        let mut trials =
+            workloads.map(|workload| workload.task.prepare()).collect::<Result<Vec<_>>>()?;
         for &isa in isas {
             for pool in self.pools {
-                let (trial, effort) = (&mut *trial, self.effort);
+                let effort = self.effort;
                 // A call too small to share would only repeat the measurement of one thread.
-                if pool.install(|| trial.threads(isa))? < pool.current_num_threads() {
+                if pool.install(|| trials[0].threads(isa))? < pool.current_num_threads() {
                     continue;
                 }
-                let checked = pool.install(|| measure(trial, isa, effort));
-                let (max_error, timing) = checked
+                let checked = pool.install(|| measure(&mut trials, isa, effort));
+                let checked = checked
                     .with_context(|| format!("{} on {isa}, {}", workload.name, threads(pool)))?;
-                self.measurements.push(self.evaluate(workload, isa, pool, max_error, timing));
+                self.measurements.push(self.evaluate(workload, isa, pool, checked));
             }
         }
         Ok(())
@@ -134,20 +135,50 @@ impl Run<'_> {
         workload: &Workload,
         isa: Isa,
         pool: &ThreadPool,
-        max_error: f64,
-        timing: Timing,
+        checked: Checked,
     ) -> Measurement {
+        let Checked { max_error, timing, plain } = checked;
         let (work, threads) = (workload.task.work(), pool.current_num_threads());
         let roofs = self.roofs.iter().find(|roofs| (roofs.isa, roofs.threads) == (isa, threads));
         let roofs = roofs.expect("measured for every instruction set and pool").clone();
         let caches = Caches::detect();
         let level = Level::holding(work.touched_bytes, threads, &caches);
-        Measurement { workload: workload.name.clone(), work, timing, max_error, level, roofs }
+        let plain = workload.plain.as_deref().zip(plain).map(|(workload, timing)| Plain {
+            workload: workload.name.clone(),
+            ns_per_pair: timing.median() * 1e9 / workload.task.work().pairs as f64,
+        });
+        Measurement {
+            workload: workload.name.clone(),
+            work,
+            timing,
+            plain,
+            max_error,
+            level,
+            roofs,
+        }
     }
 }
 
-/// The largest error, and if it is small enough the time.
-fn measure(trial: &mut dyn Trial, isa: Isa, effort: Effort) -> Result<(f64, Timing)> {
+/// What came of one workload.
+struct Checked {
+    max_error: f64,
+    timing: Timing,
+    /// The time of what it is compared with.
+    plain: Option<Timing>,
+}
+
+/// The largest errors, and if they are small enough the times.
+fn measure(trials: &mut [Box<dyn Trial>], isa: Isa, effort: Effort) -> Result<Checked> {
+    let errors = trials.iter_mut().map(|trial| check(&mut **trial, isa));
+    let errors = errors.collect::<Result<Vec<_>>>()?;
+    let mut calls: Vec<_> = trials.iter_mut().map(|trial| || trial.call(isa)).collect();
+    let mut timings = Timing::measure(effort, &mut calls)?.into_iter();
+    let timing = timings.next().expect("one for each call");
+    Ok(Checked { max_error: errors[0], timing, plain: timings.next() })
+}
+
+/// The largest error of a call.
+fn check(trial: &mut dyn Trial, isa: Isa) -> Result<f64> {
     trial.spoil();
     trial.call(isa)?;
     let max_error = trial.largest_error();
@@ -155,14 +186,7 @@ fn measure(trial: &mut dyn Trial, isa: Isa, effort: Effort) -> Result<(f64, Timi
         max_error <= TOLERANCE,
         "expected a relative error of at most {TOLERANCE:.0e}, found {max_error:.1e}"
     );
-    let once = time_once(trial, isa)?;
-    Ok((max_error, Timing::measure(effort, once, || trial.call(isa))?))
-}
-
-fn time_once(trial: &mut dyn Trial, isa: Isa) -> Result<Duration> {
-    let start = Instant::now();
-    trial.call(isa)?;
-    Ok(start.elapsed())
+    Ok(max_error)
 }
 
 /// A line on stderr, if that is a terminal. It is drawn between measurements only: a thread that

@@ -12,6 +12,8 @@ time: median; spread: from the lower to the upper quartile, as a share of the me
 GFLOP/s: 2·d for each pair of a query row and a key; peak: fused multiply-adds on registers alone
 GB/s: the keys read once (softmax: what is read and written); rate: reading (softmax: copying) the
 level of memory that holds the call's data, on as many threads
+ns/pair: of those that causal and window leave; % plain: pairs a second, as a share of the rate of the
+same workload without the option (alibi, window: of the causal one), measured in turn with it
 error: the largest of sampled rows against f64, relative to the row's largest magnitude
 ";
 
@@ -62,7 +64,7 @@ fn roofs(roofs: &[Roofs]) -> String {
 fn results(session: &Session) -> String {
     let header = [
         "workload", "isa", "threads", "time", "spread", "GFLOP/s", "% peak", "GB/s", "% rate",
-        "of", "ns/pair", "error",
+        "of", "ns/pair", "% plain", "error",
     ];
     align(cells(header), session.measurements.iter().map(result))
 }
@@ -81,6 +83,7 @@ fn result(measurement: &Measurement) -> Vec<String> {
         percent(measurement.memory_fraction()),
         measurement.level.name().to_owned(),
         format!("{:.3}", measurement.ns_per_pair()),
+        measurement.plain_fraction().map_or_else(absent, percent),
         format!("{:.1e}", measurement.max_error),
     ]
 }

@@ -42,24 +42,25 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// Repeats the call; `once` is about how long it takes.
-    pub fn measure(
-        effort: Effort,
-        once: Duration,
-        mut call: impl FnMut() -> Result<()>,
-    ) -> Result<Self> {
-        let calls = (ROUND.as_secs_f64() / once.as_secs_f64().max(1e-9)).ceil() as usize;
-        let mut sorted = Vec::new();
+    /// Repeats some calls in turn: what else the machine does falls on all of them alike.
+    pub fn measure(effort: Effort, calls: &mut [impl FnMut() -> Result<()>]) -> Result<Vec<Self>> {
+        let repeats = calls.iter_mut().map(calls_in_a_round).collect::<Result<Vec<_>>>()?;
+        let mut times = vec![Vec::new(); calls.len()];
         let start = Instant::now();
-        while !effort.enough(sorted.len(), start.elapsed()) {
-            let round = Instant::now();
-            for _ in 0..calls {
-                call()?;
+        while !effort.enough(times[0].len(), start.elapsed()) {
+            for ((call, &repeats), times) in calls.iter_mut().zip(&repeats).zip(&mut times) {
+                let round = Instant::now();
+                for _ in 0..repeats {
+                    call()?;
+                }
+                times.push(round.elapsed().as_secs_f64() / repeats as f64);
             }
-            sorted.push(round.elapsed().as_secs_f64() / calls as f64);
         }
-        sorted.sort_by(f64::total_cmp);
-        Ok(Self { sorted })
+        let timing = |mut sorted: Vec<f64>| {
+            sorted.sort_by(f64::total_cmp);
+            Self { sorted }
+        };
+        Ok(times.into_iter().map(timing).collect())
     }
 
     /// Rounds that were measured.
@@ -90,4 +91,11 @@ impl Timing {
     fn quantile(&self, share: f64) -> f64 {
         self.sorted[((self.sorted.len() - 1) as f64 * share).round() as usize]
     }
+}
+
+/// By the time that one call takes.
+fn calls_in_a_round(call: &mut impl FnMut() -> Result<()>) -> Result<usize> {
+    let start = Instant::now();
+    call()?;
+    Ok((ROUND.as_secs_f64() / start.elapsed().as_secs_f64().max(1e-9)).ceil() as usize)
 }

@@ -1,9 +1,10 @@
 //! What is measured, and how much work it is.
 
-use super::attention::AttentionTrial;
+use super::attention::{Adjustment, AttentionTrial, NumberType};
 use super::softmax::SoftmaxTrial;
 use anyhow::Result;
 use softdot::{Isa, Stage};
+use std::ops::Range;
 
 /// A named task.
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ pub struct Workload {
     pub name: String,
     /// What is computed.
     pub task: Task,
+    /// What its rate is compared with: measured in turn with it.
+    pub plain: Option<Box<Workload>>,
     /// Whether `--quick` measures it.
     pub quick: bool,
     /// Whether it is small enough for the scalar kernel to be measured unasked.
@@ -62,6 +65,14 @@ pub struct AttentionTask {
     pub stage: Stage,
     /// Whether the keys are `PackedKeys`.
     pub packed: bool,
+    /// Type of queries and keys.
+    pub number_type: NumberType,
+    /// Whether rows attend to no key after their own, the last row's being the last.
+    pub causal: bool,
+    /// Keys before its own that a row attends to at most.
+    pub window: Option<usize>,
+    /// What else happens between scores and weights.
+    pub adjustment: Option<Adjustment>,
 }
 
 impl AttentionTask {
@@ -75,18 +86,38 @@ impl AttentionTask {
         self.kv_heads * self.keys * self.head_dim
     }
 
-    /// Elements of the output: one for each pair of a query row and a key.
-    pub fn pairs(&self) -> usize {
-        self.q_heads * self.query_rows * self.keys
+    /// The output's shape.
+    pub fn shape(&self) -> [usize; 3] {
+        [self.q_heads, self.query_rows, self.keys]
+    }
+
+    /// Elements of the output.
+    pub fn elements(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// The key at which a row stands.
+    pub fn position(&self, row: usize) -> usize {
+        row + self.keys - self.query_rows
+    }
+
+    /// The keys that a row attends to by its position.
+    pub fn allowed(&self, row: usize) -> Range<usize> {
+        let position = self.position(row);
+        let start = self.window.map_or(0, |window| position.saturating_sub(window));
+        start..if self.causal { position + 1 } else { self.keys }
     }
 
     fn work(&self) -> Work {
-        let elements = self.query_elements() + self.key_elements() + self.pairs();
+        let row_pairs = (0..self.query_rows).map(|row| self.allowed(row).len());
+        let pairs = self.q_heads * row_pairs.sum::<usize>();
+        let key_bytes = self.key_elements() * self.number_type.size();
+        let query_bytes = self.query_elements() * self.number_type.size();
         Work {
-            pairs: self.pairs(),
-            flops: Some(2 * self.pairs() * self.head_dim),
-            counted_bytes: self.key_elements() * size_of::<f32>(),
-            touched_bytes: elements * size_of::<f32>(),
+            pairs,
+            flops: Some(2 * pairs * self.head_dim),
+            counted_bytes: key_bytes,
+            touched_bytes: query_bytes + key_bytes + self.elements() * size_of::<f32>(),
             access: Access::Read,
         }
     }
@@ -118,7 +149,7 @@ impl SoftmaxTask {
 /// How much work one call is.
 #[derive(Clone, Debug)]
 pub struct Work {
-    /// Elements of the output.
+    /// Elements of the output, less those that position excludes.
     pub pairs: usize,
     /// Two for each multiply-add of the dot products; exponentials are not counted.
     pub flops: Option<usize>,

@@ -5,7 +5,7 @@
 //! the memory. Here it is the one dictionary that the format defines (NEP 1), and every number in
 //! it is checked against the file's length first.
 
-use super::{Array, AxisOrder, ByteOrder, byte_count, open, read_floats};
+use super::{Array, AxisOrder, ByteOrder, Contents, ElementType, Stored, byte_count, open};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::Read;
@@ -19,25 +19,49 @@ const MOST_HEADER_BYTES: u64 = 10_000;
 
 /// What the header says.
 #[derive(Debug, PartialEq, Eq)]
-struct Header {
-    byte_order: ByteOrder,
+struct Header<'a> {
+    /// The byte order, then the element type.
+    descr: &'a str,
     order: AxisOrder,
     shape: Vec<usize>,
 }
 
 /// Reads the file's array.
-pub(super) fn read(path: &Path) -> Result<Array> {
+pub(super) fn read<C: Contents>(path: &Path) -> Result<Array<C>> {
     let (mut file, length) = open(path)?;
     let (text, data_start) = read_header_text(&mut file, length)?;
-    let Header { byte_order, order, shape } =
+    let Header { descr, order, shape } =
         parse_header(&text).with_context(|| format!("header {:?}", text.trim()))?;
-    let bytes = byte_count(&shape)?;
+    let (element, byte_order) = element_type::<C>(descr)?;
+    let bytes = byte_count(&shape, element.size)?;
     let found = length - data_start;
     ensure!(
         found == bytes as u64,
         "expected {bytes} bytes of data for shape {shape:?}, found {found}"
     );
-    Ok(Array { data: read_floats(&mut file, bytes, byte_order)?, shape, order })
+    let contents = (element.read)(Stored { file: &mut file, bytes, byte_order })?;
+    Ok(Array { contents, shape, order })
+}
+
+/// The element type of a name such as `<f4`, and its byte order; single bytes have `|` for it.
+fn element_type<C: Contents>(descr: &str) -> Result<(&'static ElementType<C>, ByteOrder)> {
+    let find = || {
+        let (order, name) = descr.split_at_checked(1)?;
+        let element = C::TYPES.iter().find(|element| element.npy == Some(name))?;
+        match order {
+            "<" => Some((element, ByteOrder::Little)),
+            ">" => Some((element, ByteOrder::Big)),
+            "|" if element.size == 1 => Some((element, ByteOrder::Little)),
+            _ => None,
+        }
+    };
+    find().with_context(|| {
+        let names = C::TYPES.iter().filter_map(|element| {
+            let order = if element.size == 1 { '|' } else { '<' };
+            element.npy.map(|npy| format!("{} ('{order}{npy}')", element.name))
+        });
+        format!("expected {}, found '{descr}'", names.collect::<Vec<_>>().join(" or "))
+    })
 }
 
 /// The header's text, and where the data start.
@@ -63,15 +87,15 @@ fn read_header_text(file: &mut File, length: u64) -> Result<(String, u64)> {
 }
 
 /// Parses `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`, keys in any order.
-fn parse_header(text: &str) -> Result<Header> {
-    let (mut byte_order, mut order, mut shape) = (None, None, None);
+fn parse_header(text: &str) -> Result<Header<'_>> {
+    let (mut descr, mut order, mut shape) = (None, None, None);
     let mut literal = Literal { rest: text };
     literal.expect("{")?;
     while !literal.eat("}") {
         let key = literal.string()?;
         literal.expect(":")?;
         match key {
-            "descr" => byte_order = Some(literal.dtype()?),
+            "descr" => descr = Some(literal.descr()?),
             "fortran_order" => order = Some(literal.axis_order()?),
             "shape" => shape = Some(literal.shape()?),
             _ => bail!("expected descr, fortran_order and shape, found {key:?}"),
@@ -83,7 +107,7 @@ fn parse_header(text: &str) -> Result<Header> {
     }
     ensure!(literal.rest.trim().is_empty(), "expected nothing after the dictionary");
     Ok(Header {
-        byte_order: byte_order.context("expected descr")?,
+        descr: descr.context("expected descr")?,
         order: order.context("expected fortran_order")?,
         shape: shape.context("expected shape")?,
     })
@@ -118,13 +142,9 @@ impl<'a> Literal<'a> {
         Ok(string)
     }
 
-    fn dtype(&mut self) -> Result<ByteOrder> {
+    fn descr(&mut self) -> Result<&'a str> {
         let found = self.rest.trim();
-        match self.string().with_context(|| format!("expected f32 ('<f4'), found {found:?}"))? {
-            "<f4" => Ok(ByteOrder::Little),
-            ">f4" => Ok(ByteOrder::Big),
-            other => bail!("expected f32 ('<f4' or '>f4'), found '{other}'"),
-        }
+        self.string().with_context(|| format!("expected one element type, found {found:?}"))
     }
 
     fn axis_order(&mut self) -> Result<AxisOrder> {

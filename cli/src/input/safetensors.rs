@@ -1,6 +1,6 @@
 //! Reading tensors of safetensors files: the header and the part that is asked for, no more.
 
-use super::{Array, AxisOrder, ByteOrder, byte_count, open, read_floats};
+use super::{Array, AxisOrder, ByteOrder, Contents, ElementType, Stored, byte_count, open};
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -15,18 +15,31 @@ const MOST_HEADER_BYTES: u64 = 100_000_000;
 const LENGTH_BYTES: u64 = 8;
 
 /// Reads the part of a tensor that the indices of its leading axes choose.
-pub(super) fn read(path: &Path, tensor: Option<&str>, indices: &[usize]) -> Result<Array> {
+pub(super) fn read<C: Contents>(
+    path: &Path,
+    tensor: Option<&str>,
+    indices: &[usize],
+) -> Result<Array<C>> {
     let (mut file, length) = open(path)?;
     let (metadata, data_start) = read_metadata(&mut file, length)?;
     let info = find(&metadata, tensor)?;
-    ensure!(info.dtype == Dtype::F32, "expected dtype F32, found {}", info.dtype);
+    let element = element_type::<C>(info.dtype)?;
     let (skipped, shape) = select(&info.shape, indices)?;
-    let bytes = byte_count(&shape)?;
+    let bytes = byte_count(&shape, element.size)?;
     // The metadata's check has placed the whole tensor inside the file, so this cannot overflow.
     let start = data_start + info.data_offsets.0 as u64 + skipped as u64 * bytes as u64;
     file.seek(SeekFrom::Start(start))?;
-    let data = read_floats(&mut file, bytes, ByteOrder::Little)?;
-    Ok(Array { data, shape, order: AxisOrder::C })
+    let contents =
+        (element.read)(Stored { file: &mut file, bytes, byte_order: ByteOrder::Little })?;
+    Ok(Array { contents, shape, order: AxisOrder::C })
+}
+
+fn element_type<C: Contents>(dtype: Dtype) -> Result<&'static ElementType<C>> {
+    C::TYPES.iter().find(|element| element.safetensors == dtype).with_context(|| {
+        let names: Vec<String> =
+            C::TYPES.iter().map(|element| element.safetensors.to_string()).collect();
+        format!("expected dtype {}, found {dtype}", names.join(" or "))
+    })
 }
 
 /// The header, and where the data start. Reading it checks that tensors follow each other and
