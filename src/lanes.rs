@@ -149,6 +149,7 @@ portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2 });
 mod x86 {
     use super::{BLOCK_WORDS, Lanes, LineKernel, TileShape};
     use core::arch::{asm, x86_64::*};
+    use core::sync::atomic::{Ordering, compiler_fence};
     use pulp::x86::{V3, V4};
 
     /// The lane block of rows that are `row_stride` elements apart. Assembly, because the compiler
@@ -326,6 +327,13 @@ mod x86 {
             }
             // SAFETY: `self` proves these features.
             unsafe { outlined(self, kernel) }
+        }
+
+        /// Without, the compiler may keep keys of two dimensions at a time, and an accumulator on the
+        /// stack. The fence is no instruction.
+        #[inline(always)]
+        fn end_dimension(self) {
+            compiler_fence(Ordering::SeqCst);
         }
 
         #[inline(always)]
