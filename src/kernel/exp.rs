@@ -19,8 +19,8 @@
 //! is shifted; the low bits of z are its payload, so z is clamped first, as an unsigned integer,
 //! to the largest value that x ≤ 0 gives, whose low nine bits are zero.
 //!
-//! Each step waits for the one before it, 40 cycles from x to y, while the pipes could do a register in
-//! 8: so registers are taken several at a time ([`exp2_of`]), next to what the CPU finds by itself
+//! Each step waits for the one before it, some 40 cycles from x to y by the latencies of Zen 4, while its
+//! pipes could do a register in 8: so registers are taken several at a time ([`exp2_of`]), next to what the CPU finds by itself
 //! further ahead.
 
 use crate::lanes::Lanes;

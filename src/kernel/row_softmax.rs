@@ -11,7 +11,7 @@
 //! past the caches: otherwise each line of the output is read before it is written, only to be gone
 //! again when the last step comes. Memory is passed over four times, then, instead of five.
 //! Computing the exponentials twice, not to write them before the factors are known, needs three
-//! passes, but came out slower: two exponentials are more than the memory takes.
+//! passes, but came out no faster: two exponentials take what the memory saves.
 //!
 //! The maximum is that of the row, scaled: rounding is monotone, so the largest product is the
 //! product of the largest element, or of the smallest where the factor is negative.
