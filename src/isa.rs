@@ -20,11 +20,13 @@ pub enum Isa {
     /// 512-bit vectors of x86-64 (F, BW, CD, DQ, VL).
     Avx512,
     /// 4, 8 or 16 lanes in plain Rust, for testing vector widths that the machine lacks.
+    #[cfg(feature = "testing")]
     #[doc(hidden)]
     Emulated(EmulatedLanes),
 }
 
 /// Widths of [`Isa::Emulated`].
+#[cfg(feature = "testing")]
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EmulatedLanes {
@@ -59,6 +61,7 @@ impl Isa {
     /// Every instruction set that softdot knows, on any machine.
     pub const ALL: [Isa; 4] = [Isa::Scalar, Isa::Neon, Isa::Avx2, Isa::Avx512];
 
+    #[cfg(feature = "testing")]
     #[doc(hidden)]
     pub const EMULATED: [Isa; 3] = [
         Isa::Emulated(EmulatedLanes::Four),
@@ -73,8 +76,11 @@ impl Isa {
             Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            #[cfg(feature = "testing")]
             Isa::Emulated(EmulatedLanes::Four) => "emulated-4",
+            #[cfg(feature = "testing")]
             Isa::Emulated(EmulatedLanes::Eight) => "emulated-8",
+            #[cfg(feature = "testing")]
             Isa::Emulated(EmulatedLanes::Sixteen) => "emulated-16",
         }
     }
@@ -82,7 +88,9 @@ impl Isa {
     /// Whether this CPU (and its operating system) can run it.
     pub fn is_available(self) -> bool {
         match self {
-            Isa::Scalar | Isa::Emulated(_) => true,
+            Isa::Scalar => true,
+            #[cfg(feature = "testing")]
+            Isa::Emulated(_) => true,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => pulp::aarch64::Neon::is_available(),
             #[cfg(target_arch = "x86_64")]
@@ -134,8 +142,11 @@ impl Isa {
         const PROMISE: &str = "availability is checked before a kernel is dispatched";
         match self {
             Isa::Scalar => kernel.run(pulp::Scalar),
+            #[cfg(feature = "testing")]
             Isa::Emulated(EmulatedLanes::Four) => kernel.run(pulp::Scalar128b),
+            #[cfg(feature = "testing")]
             Isa::Emulated(EmulatedLanes::Eight) => kernel.run(pulp::Scalar256b),
+            #[cfg(feature = "testing")]
             Isa::Emulated(EmulatedLanes::Sixteen) => kernel.run(pulp::Scalar512b),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => {

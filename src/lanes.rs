@@ -141,8 +141,11 @@ macro_rules! portable_lanes {
 }
 
 portable_lanes!(pulp::Scalar, 16, TileShape { rows: 2, panels: 1 });
+#[cfg(feature = "testing")]
 portable_lanes!(pulp::Scalar128b, 4, TileShape { rows: 6, panels: 1 });
+#[cfg(feature = "testing")]
 portable_lanes!(pulp::Scalar256b, 2, TileShape { rows: 6, panels: 1 });
+#[cfg(feature = "testing")]
 portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2 });
 
 #[cfg(target_arch = "x86_64")]

@@ -75,6 +75,7 @@ pub use tensor::{Shape, Tensor, TensorMut, TensorRef, View, ViewMut};
 pub use workspace::Workspace;
 
 /// What the project's own tests reach into; not part of the interface.
+#[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing {
     pub use crate::isa::EmulatedLanes;
