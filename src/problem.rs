@@ -9,7 +9,6 @@ use crate::plan::MARGIN;
 use crate::positions::Positions;
 use crate::shared::SharedSlice;
 use crate::tensor::{OUTPUT_AXES, Strides, View, ViewMut, element_count};
-use crate::workspace::LINE;
 use core::ops::Range;
 
 /// The extents of a call.
@@ -342,30 +341,6 @@ pub(crate) enum OutputData<'a> {
     F16(SharedSlice<'a, half::f16>),
     #[cfg(feature = "half")]
     Bf16(SharedSlice<'a, half::bf16>),
-}
-
-impl OutputData<'_> {
-    /// Where an element is; the pointer is not to be dereferenced.
-    #[inline(always)]
-    pub(crate) fn address(&self, index: usize) -> *const u8 {
-        match self {
-            OutputData::F32(data) => data.address(index).cast(),
-            #[cfg(feature = "half")]
-            OutputData::F16(data) => data.address(index).cast(),
-            #[cfg(feature = "half")]
-            OutputData::Bf16(data) => data.address(index).cast(),
-        }
-    }
-
-    /// Elements up to the next cache line. (Narrow ones are not written by lines.)
-    #[inline(always)]
-    pub(crate) fn elements_to_line(&self, index: usize) -> usize {
-        match self {
-            OutputData::F32(data) => data.address(index).align_offset(LINE * size_of::<f32>()),
-            #[cfg(feature = "half")]
-            OutputData::F16(_) | OutputData::Bf16(_) => 0,
-        }
-    }
 }
 
 impl<'a> Output<'a> {

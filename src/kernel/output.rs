@@ -15,8 +15,9 @@ use core::{mem, ops::Range};
 /// Writes a block, as much at a time as its caller likes: one run after another. A row has three in
 /// each segment: the keys before those that it may attend to, these, and the keys after them.
 ///
-/// A store across a line boundary costs several: in a dense output, whole lines are written, and
-/// what stands before the first one and after the last one by a store each that reaches into them.
+/// A store across a line boundary costs several, and one of a part of a line waits for the rest of
+/// it to come from memory: a dense output is written by whole lines. One that a run begins and the
+/// next one ends waits for that ([`Edge`]).
 #[derive(Debug)]
 pub(crate) struct Writer<'a> {
     call: Call<'a>,
@@ -30,6 +31,9 @@ pub(crate) struct Writer<'a> {
     part: Part,
     /// The rest of the run in hand: whole lines of a dense output.
     run: Run,
+    /// What comes after these: less than a line.
+    tail: Run,
+    edge: Edge,
     /// Elements that tiles have computed since they were last made up for.
     owed: usize,
 }
@@ -75,6 +79,22 @@ impl Run {
     }
 }
 
+/// The beginning of a line of a dense output, or a part of it, that waits for the rest.
+#[derive(Debug, Default)]
+struct Edge {
+    /// Where it goes in the output.
+    target: usize,
+    elements: usize,
+    values: [f32; LINE],
+}
+
+impl Edge {
+    #[inline(always)]
+    fn end(&self) -> usize {
+        self.target + self.elements
+    }
+}
+
 /// Elements of a turn: few enough for the store queue to take them while the next tile computes.
 const TURN: usize = 256;
 
@@ -87,8 +107,9 @@ impl<'a> Writer<'a> {
         strip: &'a mut [f32],
         block: BlockRows<'a>,
     ) -> Self {
-        let (segment, part) = (segments.start, Part::Before);
-        Writer { call, segments, strip, block, row: 0, segment, part, run: Run::NONE, owed: 0 }
+        let (row, segment, part) = (0, segments.start, Part::Before);
+        let (run, tail, edge, owed) = (Run::NONE, Run::NONE, Edge::default(), 0);
+        Writer { call, segments, strip, block, row, segment, part, run, tail, edge, owed }
     }
 
     /// Takes up a block and the strip where it stands, and leaves those of the block before, which
@@ -112,6 +133,9 @@ impl<'a> Writer<'a> {
         while self.is_busy() {
             self.write(simd, usize::MAX);
         }
+        self.add_to_edge(simd, self.tail);
+        self.tail = Run::NONE;
+        self.write_edge(simd);
     }
 
     /// Takes a turn after a tile that has `computed` elements: writes about as much as tiles have
@@ -135,40 +159,96 @@ impl<'a> Writer<'a> {
     /// Writes about `elements` of the run in hand, or of the next one.
     #[inline(always)]
     fn write<S: Lanes>(&mut self, simd: S, elements: usize) {
+        if self.edge_is_whole() {
+            self.write_edge(simd);
+        }
         if self.run.elements == 0 {
             self.next_run(simd);
         }
         let elements = self.run.elements.min(elements / LINE * LINE);
         self.write_lines(simd, self.run.part(0..elements), self.call.plan.streaming);
         self.run = self.run.part(elements..self.run.elements);
-        if !self.call.plan.streaming {
+        if let (OutputData::F32(data), false) = (self.call.output.data, self.call.plan.streaming) {
             // The lines of the next turn: to write them, the core has to have them first.
             for line in 0..TURN / LINE {
                 let target = self.run.target + line * LINE;
-                simd.prefetch(self.call.output.data.address(target).cast());
+                simd.prefetch(data.address(target));
             }
         }
     }
 
-    /// Takes up the next run and writes its ends; its whole lines are left.
+    /// Takes up the next run. Of a dense one in f32 its whole lines are left.
     #[inline(always)]
     fn next_run<S: Lanes>(&mut self, simd: S) {
-        let stride = self.call.output.strides.column;
+        let output = self.call.output;
         let run = self.find_next_run();
-        if stride != 1 || run.elements < LINE {
-            self.write_elements(run, stride);
+        match output.data {
+            OutputData::F32(data) if output.strides.column == 1 => {
+                let head = elements_to_line(&data, run.target).min(run.elements);
+                let lines = head..run.elements - (run.elements - head) % LINE;
+                self.add_to_edge(simd, self.tail);
+                self.add_to_edge(simd, run.part(0..head));
+                self.tail = run.part(lines.end..run.elements);
+                self.run = run.part(lines);
+            }
+            #[cfg(feature = "half")]
+            OutputData::F16(data) if output.strides.column == 1 => self.write_narrow(run, &data),
+            #[cfg(feature = "half")]
+            OutputData::Bf16(data) if output.strides.column == 1 => self.write_narrow(run, &data),
+            _ => self.write_elements(run, output.strides.column),
+        }
+    }
+
+    /// Takes a part of a line. A line that is whole by that is left for the next turn: it could not be
+    /// loaded before the stores that made it are done.
+    #[inline(always)]
+    fn add_to_edge<S: Lanes>(&mut self, simd: S, part: Run) {
+        if part.elements == 0 {
             return;
         }
-        let head = self.call.output.data.elements_to_line(run.target);
-        let lines = run.part(head..head + (run.elements - head) / LINE * LINE);
-        // The ends reach into the lines, which write the same there.
-        if head > 0 {
-            self.write_lines(simd, run.part(0..LINE), false);
+        if part.target != self.edge.end() || self.edge_is_whole() {
+            self.write_edge(simd);
+            self.edge.target = part.target;
         }
-        if head + lines.elements < run.elements {
-            self.write_lines(simd, run.part(run.elements - LINE..run.elements), false);
+        let Edge { elements, values, .. } = &mut self.edge;
+        let values = &mut values[*elements..][..part.elements];
+        match part.values {
+            Values::Strip(source, factor) => {
+                for (value, source) in values.iter_mut().zip(&self.strip[source..]) {
+                    *value = source * factor;
+                }
+            }
+            Values::Constant(value) => values.fill(value),
         }
-        self.run = lines;
+        *elements += part.elements;
+    }
+
+    /// Whether what waits is the end of a line.
+    #[inline(always)]
+    fn edge_is_whole(&self) -> bool {
+        match self.call.output.data {
+            OutputData::F32(data) => {
+                self.edge.elements > 0 && elements_to_line(&data, self.edge.end()) == 0
+            }
+            #[cfg(feature = "half")]
+            OutputData::F16(_) | OutputData::Bf16(_) => false,
+        }
+    }
+
+    /// Writes what waits, whether its line is whole or not.
+    #[inline(always)]
+    fn write_edge<S: Lanes>(&mut self, simd: S) {
+        let Edge { target, elements, values } = &mut self.edge;
+        if let (OutputData::F32(data), 1..) = (self.call.output.data, *elements) {
+            let output = place(&data, *target..*target + *elements);
+            if *elements == LINE {
+                let values = S::as_simd_f32s(values).0.iter().copied();
+                write_registers(simd, values, output, self.call.plan.streaming);
+            } else {
+                output.copy_from_slice(&values[..*elements]);
+            }
+        }
+        *elements = 0;
     }
 
     /// The next run; moves on to the one after it. What would be empty is left out.
@@ -233,37 +313,29 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes whole lines' worth of a run. `streaming` writes past the caches, for which they have
-    /// to be lines of the output.
+    /// Writes whole lines of a run. `streaming` writes past the caches.
     #[inline(always)]
     fn write_lines<S: Lanes>(&self, simd: S, run: Run, streaming: bool) {
-        let range = run.target..run.target + run.elements;
-        match self.call.output.data {
-            OutputData::F32(data) => {
-                let output = place(&data, range);
-                match run.values {
-                    Values::Strip(source, factor) => {
-                        let (factor, values) = (simd.splat_f32s(factor), &self.strip[source..]);
-                        let (values, _) = S::as_simd_f32s(&values[..run.elements]);
-                        let values = values.iter().map(|&value| simd.mul_f32s(value, factor));
-                        write_registers(simd, values, output, streaming);
-                    }
-                    Values::Constant(value) => {
-                        let value = simd.splat_f32s(value);
-                        write_registers(simd, core::iter::repeat(value), output, streaming);
-                    }
-                }
+        let OutputData::F32(data) = self.call.output.data else { return };
+        let output = place(&data, run.target..run.target + run.elements);
+        match run.values {
+            Values::Strip(source, factor) => {
+                let (factor, values) = (simd.splat_f32s(factor), &self.strip[source..]);
+                let (values, _) = S::as_simd_f32s(&values[..run.elements]);
+                let values = values.iter().map(|&value| simd.mul_f32s(value, factor));
+                write_registers(simd, values, output, streaming);
             }
-            #[cfg(feature = "half")]
-            OutputData::F16(data) => self.write_narrow(run, place(&data, range)),
-            #[cfg(feature = "half")]
-            OutputData::Bf16(data) => self.write_narrow(run, place(&data, range)),
+            Values::Constant(value) => {
+                let value = simd.splat_f32s(value);
+                write_registers(simd, core::iter::repeat(value), output, streaming);
+            }
         }
     }
 
     #[cfg(feature = "half")]
     #[inline(always)]
-    fn write_narrow<T: Narrow>(&self, run: Run, output: &mut [T]) {
+    fn write_narrow<T: Narrow>(&self, run: Run, data: &SharedSlice<'a, T>) {
+        let output = place(data, run.target..run.target + run.elements);
         match run.values {
             Values::Strip(source, factor) => {
                 for (output, value) in output.iter_mut().zip(&self.strip[source..]) {
@@ -273,6 +345,12 @@ impl<'a> Writer<'a> {
             Values::Constant(value) => output.fill(T::narrow(value)),
         }
     }
+}
+
+/// Elements up to the next cache line.
+#[inline(always)]
+fn elements_to_line(data: &SharedSlice<'_, f32>, index: usize) -> usize {
+    data.address(index).align_offset(LINE * size_of::<f32>())
 }
 
 /// A part of the output.
