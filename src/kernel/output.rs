@@ -21,6 +21,8 @@ use core::{mem, ops::Range};
 #[derive(Debug)]
 pub(crate) struct Writer<'a> {
     call: Call<'a>,
+    /// The output, if it is written by lines: dense and in f32.
+    dense: Option<SharedSlice<'a, f32>>,
     segments: Range<usize>,
     /// What is written from.
     strip: &'a mut [f32],
@@ -109,7 +111,11 @@ impl<'a> Writer<'a> {
     ) -> Self {
         let (row, segment, part) = (0, segments.start, Part::Before);
         let (run, tail, edge, owed) = (Run::NONE, Run::NONE, Edge::default(), 0);
-        Writer { call, segments, strip, block, row, segment, part, run, tail, edge, owed }
+        let dense = match call.output.data {
+            OutputData::F32(data) if call.output.strides.column == 1 => Some(data),
+            _ => None,
+        };
+        Writer { call, dense, segments, strip, block, row, segment, part, run, tail, edge, owed }
     }
 
     /// Takes up a block and the strip where it stands, and leaves those of the block before, which
@@ -168,7 +174,7 @@ impl<'a> Writer<'a> {
         let elements = self.run.elements.min(elements / LINE * LINE);
         self.write_lines(simd, self.run.part(0..elements), self.call.plan.streaming);
         self.run = self.run.part(elements..self.run.elements);
-        if let (OutputData::F32(data), false) = (self.call.output.data, self.call.plan.streaming) {
+        if let (Some(data), false) = (self.dense, self.call.plan.streaming) {
             // The lines of the next turn: to write them, the core has to have them first.
             for line in 0..TURN / LINE {
                 let target = self.run.target + line * LINE;
@@ -183,7 +189,7 @@ impl<'a> Writer<'a> {
         let output = self.call.output;
         let run = self.find_next_run();
         match output.data {
-            OutputData::F32(data) if output.strides.column == 1 => {
+            OutputData::F32(data) if self.dense.is_some() => {
                 let head = elements_to_line(&data, run.target).min(run.elements);
                 let lines = head..run.elements - (run.elements - head) % LINE;
                 self.add_to_edge(simd, self.tail);
@@ -226,21 +232,16 @@ impl<'a> Writer<'a> {
     /// Whether what waits is the end of a line.
     #[inline(always)]
     fn edge_is_whole(&self) -> bool {
-        match self.call.output.data {
-            OutputData::F32(data) => {
-                self.edge.elements > 0 && elements_to_line(&data, self.edge.end()) == 0
-            }
-            #[cfg(feature = "half")]
-            OutputData::F16(_) | OutputData::Bf16(_) => false,
-        }
+        self.edge.elements > 0
+            && self.dense.is_some_and(|data| elements_to_line(&data, self.edge.end()) == 0)
     }
 
     /// Writes what waits, whether its line is whole or not.
     #[inline(always)]
     fn write_edge<S: Lanes>(&mut self, simd: S) {
         let Edge { target, elements, values } = &mut self.edge;
-        if let (OutputData::F32(data), 1..) = (self.call.output.data, *elements) {
-            let output = place(&data, *target..*target + *elements);
+        if let (Some(data), 1..) = (&self.dense, *elements) {
+            let output = place(data, *target..*target + *elements);
             if *elements == LINE {
                 let values = S::as_simd_f32s(values).0.iter().copied();
                 write_registers(simd, values, output, self.call.plan.streaming);
@@ -316,8 +317,8 @@ impl<'a> Writer<'a> {
     /// Writes whole lines of a run. `streaming` writes past the caches.
     #[inline(always)]
     fn write_lines<S: Lanes>(&self, simd: S, run: Run, streaming: bool) {
-        let OutputData::F32(data) = self.call.output.data else { return };
-        let output = place(&data, run.target..run.target + run.elements);
+        let Some(data) = &self.dense else { return };
+        let output = place(data, run.target..run.target + run.elements);
         match run.values {
             Values::Strip(source, factor) => {
                 let (factor, values) = (simd.splat_f32s(factor), &self.strip[source..]);
