@@ -197,6 +197,12 @@ impl Plan {
         start..self.keys.min(start + SEGMENT)
     }
 
+    /// The keys of some segments.
+    pub(crate) fn keys_of(&self, segments: &Range<usize>) -> Range<usize> {
+        let end = self.keys.min(segments.end * SEGMENT);
+        end.min(segments.start * SEGMENT)..end
+    }
+
     /// Elements from one row of a strip's segment to the next: whole panels, and a line more so
     /// that the rows of a tile do not share their cache sets.
     pub(crate) fn segment_pitch(&self) -> usize {

@@ -128,6 +128,7 @@ impl Kernel for RowBlocks<'_> {
         let mut writer = Writer::new(call, segments.clone(), spare, written_rows);
         for block in blocks {
             rows.fill(call, head, plan.block(block));
+            writer.keep_pace_with(&rows, &plan.keys_of(&segments));
             pack_queries(simd, call, &rows, query);
             let mut strip = Strip::new(current, segments.start, plan);
             for segment in segments.clone() {

@@ -36,7 +36,9 @@ pub(crate) struct Writer<'a> {
     /// What comes after these: less than a line.
     tail: Run,
     edge: Edge,
-    /// Elements that tiles have computed since they were last made up for.
+    /// Elements to write for each that a tile computes.
+    pace: usize,
+    /// Elements to write since tiles were last made up for.
     owed: usize,
 }
 
@@ -110,12 +112,26 @@ impl<'a> Writer<'a> {
         block: BlockRows<'a>,
     ) -> Self {
         let (row, segment, part) = (0, segments.start, Part::Before);
-        let (run, tail, edge, owed) = (Run::NONE, Run::NONE, Edge::default(), 0);
+        let (run, tail, edge, pace, owed) = (Run::NONE, Run::NONE, Edge::default(), 1, 0);
         let dense = match call.output.data {
             OutputData::F32(data) if call.output.strides.column == 1 => Some(data),
             _ => None,
         };
-        Writer { call, dense, segments, strip, block, row, segment, part, run, tail, edge, owed }
+        Writer {
+            call,
+            dense,
+            segments,
+            strip,
+            block,
+            row,
+            segment,
+            part,
+            run,
+            tail,
+            edge,
+            pace,
+            owed,
+        }
     }
 
     /// Takes up a block and the strip where it stands, and leaves those of the block before, which
@@ -136,19 +152,33 @@ impl<'a> Writer<'a> {
     /// Writes all that is left.
     #[inline(always)]
     pub(crate) fn finish<S: Lanes>(&mut self, simd: S) {
-        while self.is_busy() {
-            self.write(simd, usize::MAX);
+        loop {
+            self.write_lines(simd, self.run, self.call.plan.streaming);
+            self.run = Run::NONE;
+            if self.row == self.block.rows().len() {
+                break;
+            }
+            self.next_run(simd);
         }
         self.add_to_edge(simd, self.tail);
         self.tail = Run::NONE;
         self.write_edge(simd);
     }
 
-    /// Takes a turn after a tile that has `computed` elements: writes about as much as tiles have
-    /// computed since the last time, if that is enough to be worth it.
+    /// Sets the pace so that all is written by the time that these rows are computed, of which some
+    /// keys may be left out.
+    #[inline(always)]
+    pub(crate) fn keep_pace_with(&mut self, rows: &BlockRows<'_>, keys: &Range<usize>) {
+        let to_write = self.block.rows().len() * keys.len();
+        let to_compute = rows.rows().iter().map(|row| row.keys_in(keys).len()).sum::<usize>();
+        self.pace = to_write.div_ceil(to_compute.max(1));
+    }
+
+    /// Takes a turn after a tile that has `computed` elements: writes as much as keeps pace with them, if
+    /// that is enough to be worth it.
     #[inline(always)]
     pub(crate) fn write_tile<S: Lanes>(&mut self, simd: S, computed: usize) {
-        self.owed += computed;
+        self.owed += computed * self.pace;
         if self.owed >= TURN {
             if self.is_busy() {
                 self.write(simd, self.owed);

@@ -10,6 +10,7 @@ use super::widen::Widen;
 use crate::element::Elements;
 use crate::lanes::{BLOCK_WORDS, Lanes};
 use crate::workspace::LINE;
+use core::array::from_fn;
 use core::ops::Range;
 
 /// Keys of a panel.
@@ -245,8 +246,17 @@ fn pack_few<T: Widen>(head: &HeadRows<&[T]>, first_key: usize, keys: usize, pane
             *row =
                 &head.data[(first_key + (key + i).min(keys - 1)) * head.row_stride..][..head_dim];
         }
-        for (dim, packed) in panel.chunks_exact_mut(PANEL).enumerate() {
-            for (row, packed) in rows.iter().zip(&mut packed[key..][..FEW]) {
+        let whole = head_dim / FEW * FEW;
+        for dim in (0..whole).step_by(FEW) {
+            // Of fixed size, it is transposed in registers.
+            let block: [[T; FEW]; FEW] = from_fn(|i| from_fn(|j| rows[i][dim + j]));
+            let packed = &mut panel[dim * PANEL..][..FEW * PANEL];
+            for j in 0..FEW {
+                packed[j * PANEL + key..][..FEW].copy_from_slice(&block.map(|row| row[j].widen()));
+            }
+        }
+        for dim in whole..head_dim {
+            for (row, packed) in rows.iter().zip(&mut panel[dim * PANEL + key..][..FEW]) {
                 *packed = row[dim].widen();
             }
         }
