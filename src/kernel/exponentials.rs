@@ -22,26 +22,27 @@ pub(crate) struct Exponentials<'a, 's> {
     pub(crate) adjusted: bool,
 }
 
-/// Rows whose exponentials are computed side by side.
-const ROWS_AT_ONCE: usize = 2;
-
 impl LineKernel for Exponentials<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Lanes, const REGISTERS: usize>(mut self, simd: S) {
-        const { assert!(S::TILE.rows.is_multiple_of(ROWS_AT_ONCE)) };
         let count = self.rows.rows().len();
         for first in (0..count).step_by(S::TILE.rows) {
             let end = count.min(first + S::TILE.rows);
             // Outside of these the tile has written nothing.
             let panels = panels_of(&self.rows.rows()[first..end], &self.keys);
+            // As many chains side by side as there are registers for.
             let mut row = first;
-            while row + ROWS_AT_ONCE <= end {
-                self.compute_rows::<S, ROWS_AT_ONCE, REGISTERS>(simd, row, &panels);
-                row += ROWS_AT_ONCE;
+            while REGISTERS == 1 && row + 4 <= end {
+                self.compute_rows::<S, 4, REGISTERS>(simd, row, &panels);
+                row += 4;
             }
-            for row in row..end {
+            while row + 2 <= end {
+                self.compute_rows::<S, 2, REGISTERS>(simd, row, &panels);
+                row += 2;
+            }
+            if row < end {
                 self.compute_rows::<S, 1, REGISTERS>(simd, row, &panels);
             }
         }
