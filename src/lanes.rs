@@ -8,6 +8,7 @@
 //! them.
 #![allow(unsafe_code, reason = "intrinsics; every one is wrapped in a checked, safe function")]
 
+use crate::workspace::LINE;
 use pulp::Simd;
 
 /// Words of a key that one transposing load covers.
@@ -103,10 +104,72 @@ pub(crate) trait Lanes: Simd {
     /// Orders streamed writes before whatever publishes them to other threads.
     fn fence(self) {}
 
+    /// Copies a few lines if so many are left, between the dimensions of a tile: its accumulators
+    /// leave hardly a register, and writing waits for memory while multiply-adds wait for nothing.
+    /// Nothing where copying them all after the tile serves as well.
+    #[inline(always)]
+    fn copy_between<const LINES: usize>(self, _: &mut LineCopy) {}
+
     /// Keeps the compiler from moving loads between the dimensions of a tile. Where accumulators
     /// and keys leave a handful of registers, loading for later dimensions early spills them.
     #[inline(always)]
     fn end_dimension(self) {}
+}
+
+/// How far ahead of a copy its target is fetched, to be the core's own when its turn comes.
+const LINES_AHEAD: usize = 16;
+
+/// Lines of 16 elements on their way: `target = source · factor`, line by line, a few at a time.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct LineCopy {
+    source: *const f32,
+    target: *mut f32,
+    /// What is left.
+    lines: usize,
+    /// From one line of the source to the next, in bytes; 0 repeats it.
+    source_step: usize,
+    factor: f32,
+    /// Whether the target is written past the caches.
+    streaming: u32,
+}
+
+impl LineCopy {
+    /// Nothing to do.
+    pub(crate) const DONE: LineCopy = LineCopy {
+        source: core::ptr::null(),
+        target: core::ptr::null_mut(),
+        lines: 0,
+        source_step: 0,
+        factor: 0.0,
+        streaming: 0,
+    };
+
+    /// Copies whole lines of `source`, or its one line again and again.
+    ///
+    /// # Safety
+    /// Until the copy is done or dropped, `source` is not written, and nothing else reads or writes
+    /// `target`, `lines` lines from there. `streaming` wants lines of the cache.
+    #[inline(always)]
+    pub(crate) unsafe fn new(
+        source: &[f32],
+        target: *mut f32,
+        lines: usize,
+        factor: f32,
+        streaming: bool,
+    ) -> Self {
+        let repeat = source.len() == LINE;
+        assert!(repeat || source.len() == lines * LINE);
+        let source_step = if repeat { 0 } else { LINE * size_of::<f32>() };
+        let (source, streaming) = (source.as_ptr(), u32::from(streaming));
+        LineCopy { source, target, lines, source_step, factor, streaming }
+    }
+
+    /// Lines that are left.
+    #[inline(always)]
+    pub(crate) fn lines(&self) -> usize {
+        self.lines
+    }
 }
 
 /// A lane block gathered element by element.
@@ -150,8 +213,9 @@ portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2 });
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{BLOCK_WORDS, Lanes, LineKernel, TileShape};
+    use super::{BLOCK_WORDS, LINES_AHEAD, Lanes, LineCopy, LineKernel, TileShape};
     use core::arch::{asm, x86_64::*};
+    use core::mem::offset_of;
     use core::sync::atomic::{Ordering, compiler_fence};
     use pulp::x86::{V3, V4};
 
@@ -271,6 +335,121 @@ mod x86 {
         sum
     }
 
+    /// [`Lanes::copy_between`]. Assembly, because it is one instruction to the compiler, which
+    /// otherwise finds reasons to move accumulators to the stack.
+    ///
+    /// # Safety
+    /// The promise of [`LineCopy::new`] has to hold.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn copy_zmm<const LINES: usize>(copy: &mut LineCopy) {
+        // SAFETY: the caller's promise; it touches as many lines as are left.
+        unsafe {
+            asm!(
+                "mov {left}, qword ptr [{copy} + {lines}]",
+                "sub {left}, {count}",
+                "jb 4f",
+                "mov qword ptr [{copy} + {lines}], {left}",
+                "mov {from}, qword ptr [{copy} + {source}]",
+                "mov {to}, qword ptr [{copy} + {target}]",
+                "vbroadcastss {a}, dword ptr [{copy} + {factor}]",
+                "vmulps {b}, {a}, zmmword ptr [{from}]",
+                "add {from}, qword ptr [{copy} + {source_step}]",
+                ".if {count} == 2",
+                "vmulps {a}, {a}, zmmword ptr [{from}]",
+                "add {from}, qword ptr [{copy} + {source_step}]",
+                ".endif",
+                "mov qword ptr [{copy} + {source}], {from}",
+                "cmp dword ptr [{copy} + {streaming}], 0",
+                "jne 2f",
+                "vmovups zmmword ptr [{to}], {b}",
+                "prefetchw byte ptr [{to} + {ahead}]",
+                ".if {count} == 2",
+                "vmovups zmmword ptr [{to} + 64], {a}",
+                "prefetchw byte ptr [{to} + {ahead} + 64]",
+                ".endif",
+                "jmp 3f",
+                "2:",
+                "vmovntps zmmword ptr [{to}], {b}",
+                ".if {count} == 2",
+                "vmovntps zmmword ptr [{to} + 64], {a}",
+                ".endif",
+                "3:",
+                "add {to}, {count} * 64",
+                "mov qword ptr [{copy} + {target}], {to}",
+                "4:",
+                copy = in(reg) copy,
+                left = out(reg) _,
+                from = out(reg) _,
+                to = out(reg) _,
+                a = out(zmm_reg) _,
+                b = out(zmm_reg) _,
+                count = const LINES,
+                ahead = const LINES_AHEAD * 64,
+                lines = const offset_of!(LineCopy, lines),
+                source = const offset_of!(LineCopy, source),
+                source_step = const offset_of!(LineCopy, source_step),
+                target = const offset_of!(LineCopy, target),
+                factor = const offset_of!(LineCopy, factor),
+                streaming = const offset_of!(LineCopy, streaming),
+                options(nostack),
+            );
+        }
+    }
+
+    /// [`Lanes::copy_between`]. Assembly, because it is one instruction to the compiler, which
+    /// otherwise finds reasons to move accumulators to the stack.
+    ///
+    /// # Safety
+    /// The promise of [`LineCopy::new`] has to hold.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn copy_ymm(copy: &mut LineCopy) {
+        // SAFETY: the caller's promise; it touches as many lines as are left.
+        unsafe {
+            asm!(
+                "mov {left}, qword ptr [{copy} + {lines}]",
+                "sub {left}, 1",
+                "jb 4f",
+                "mov qword ptr [{copy} + {lines}], {left}",
+                "mov {from}, qword ptr [{copy} + {source}]",
+                "mov {to}, qword ptr [{copy} + {target}]",
+                "vbroadcastss {a}, dword ptr [{copy} + {factor}]",
+                "vmulps {b}, {a}, ymmword ptr [{from}]",
+                "vmulps {a}, {a}, ymmword ptr [{from} + 32]",
+                "add {from}, qword ptr [{copy} + {source_step}]",
+                "mov qword ptr [{copy} + {source}], {from}",
+                "cmp dword ptr [{copy} + {streaming}], 0",
+                "jne 2f",
+                "vmovups ymmword ptr [{to}], {b}",
+                "vmovups ymmword ptr [{to} + 32], {a}",
+                "prefetchw byte ptr [{to} + {ahead}]",
+                "jmp 3f",
+                "2:",
+                "vmovntps ymmword ptr [{to}], {b}",
+                "vmovntps ymmword ptr [{to} + 32], {a}",
+                "3:",
+                "add {to}, 64",
+                "mov qword ptr [{copy} + {target}], {to}",
+                "4:",
+                copy = in(reg) copy,
+                left = out(reg) _,
+                from = out(reg) _,
+                to = out(reg) _,
+                a = out(ymm_reg) _,
+                b = out(ymm_reg) _,
+                ahead = const LINES_AHEAD * 64,
+                lines = const offset_of!(LineCopy, lines),
+                source = const offset_of!(LineCopy, source),
+                source_step = const offset_of!(LineCopy, source_step),
+                target = const offset_of!(LineCopy, target),
+                factor = const offset_of!(LineCopy, factor),
+                streaming = const offset_of!(LineCopy, streaming),
+                options(nostack),
+            );
+        }
+    }
+
     impl Lanes for V3 {
         const TILE: TileShape = TileShape { rows: 6, panels: 1 };
 
@@ -337,6 +516,12 @@ mod x86 {
         #[inline(always)]
         fn end_dimension(self) {
             compiler_fence(Ordering::SeqCst);
+        }
+
+        #[inline(always)]
+        fn copy_between<const LINES: usize>(self, copy: &mut LineCopy) {
+            // SAFETY: `self` proves the instruction set; whoever made the copy promised the rest.
+            unsafe { copy_ymm(copy) }
         }
 
         #[inline(always)]
@@ -420,6 +605,18 @@ mod x86 {
             }
             // SAFETY: `self` proves these features.
             unsafe { outlined(self, kernel) }
+        }
+
+        #[inline(always)]
+        fn copy_between<const LINES: usize>(self, copy: &mut LineCopy) {
+            // SAFETY: `self` proves the instruction set; whoever made the copy promised the rest.
+            unsafe { copy_zmm::<LINES>(copy) }
+        }
+
+        /// Without, the compiler may move loads for later dimensions up, and accumulators to the stack.
+        #[inline(always)]
+        fn end_dimension(self) {
+            compiler_fence(Ordering::SeqCst);
         }
 
         #[inline(always)]

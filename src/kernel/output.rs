@@ -6,7 +6,7 @@ use super::strip::Strip;
 #[cfg(feature = "half")]
 use super::widen::Narrow;
 use crate::attention::Stage;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, LineCopy};
 use crate::problem::OutputData;
 use crate::shared::SharedSlice;
 use crate::workspace::LINE;
@@ -99,6 +99,9 @@ impl Edge {
     }
 }
 
+/// The source of lines that are all the same, up to their factor.
+const ONES: [f32; LINE] = [1.0; LINE];
+
 /// Elements of a turn: few enough for the store queue to take them while the next tile computes.
 const TURN: usize = 256;
 
@@ -174,16 +177,40 @@ impl<'a> Writer<'a> {
         self.pace = to_write.div_ceil(to_compute.max(1));
     }
 
+    /// The run in hand, for a tile to go on with between its dimensions.
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "the row's place in the shared output")]
+    pub(crate) fn lines_in_hand(&self) -> LineCopy {
+        let Some(data) = self.dense else { return LineCopy::DONE };
+        let Run { target, elements, values } = self.run;
+        let target = place(&data, target..target + elements).as_mut_ptr();
+        let (source, factor) = match values {
+            Values::Strip(source, factor) => (&self.strip[source..][..elements], factor),
+            Values::Constant(value) => (&ONES[..], value),
+        };
+        let lines = elements / LINE;
+        // SAFETY: strip and place are the writer's, which does nothing until the tile is done.
+        unsafe { LineCopy::new(source, target, lines, factor, self.call.plan.streaming) }
+    }
+
     /// Takes a turn after a tile that has `computed` elements: writes as much as keeps pace with them, if
     /// that is enough to be worth it.
     #[inline(always)]
-    pub(crate) fn write_tile<S: Lanes>(&mut self, simd: S, computed: usize) {
-        self.owed += computed * self.pace;
+    pub(crate) fn write_tile<S: Lanes>(&mut self, simd: S, computed: usize, left: usize) {
+        let copied = self.run.elements - left * LINE;
+        self.run = self.run.part(copied..self.run.elements);
+        self.owed = (self.owed + computed * self.pace).saturating_sub(copied);
+        if self.edge_is_whole() {
+            self.write_edge(simd);
+        }
         if self.owed >= TURN {
             if self.is_busy() {
                 self.write(simd, self.owed);
             }
             self.owed = 0;
+        }
+        if self.run.elements == 0 && self.row < self.block.rows().len() {
+            self.next_run(simd);
         }
     }
 
@@ -195,9 +222,6 @@ impl<'a> Writer<'a> {
     /// Writes about `elements` of the run in hand, or of the next one.
     #[inline(always)]
     fn write<S: Lanes>(&mut self, simd: S, elements: usize) {
-        if self.edge_is_whole() {
-            self.write_edge(simd);
-        }
         if self.run.elements == 0 {
             self.next_run(simd);
         }

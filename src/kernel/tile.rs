@@ -25,7 +25,7 @@ use super::output::Writer;
 use super::pack::{Ahead, HeadRows, PANEL, QUERY_RUN};
 use super::widen::Widen;
 use crate::element::Elements;
-use crate::lanes::{BLOCK_WORDS, Lanes, LineKernel};
+use crate::lanes::{BLOCK_WORDS, Lanes, LineCopy, LineKernel};
 use crate::workspace::LINE;
 use core::ops::Range;
 
@@ -75,6 +75,7 @@ trait Source: Copy {
         query: &[[[f32; QUERY_RUN]; ROWS]],
         key: usize,
         head_dim: usize,
+        copy: &mut LineCopy,
     ) -> Sums<S, ROWS, PANELS, REGISTERS>;
 }
 
@@ -88,13 +89,14 @@ impl Source for Packed<'_> {
         query: &[[[f32; QUERY_RUN]; ROWS]],
         key: usize,
         head_dim: usize,
+        copy: &mut LineCopy,
     ) -> Sums<S, ROWS, PANELS, REGISTERS> {
         let panels = &self.panels[key * head_dim..][..PANELS * PANEL * head_dim];
         // Many rows take longer over a panel than it takes to come.
         let next = (ROWS == 1 && self.far).then(|| Ahead::behind(panels));
         let (panels, _) = S::as_simd_f32s(panels).0.as_chunks::<REGISTERS>();
         let panel = |i: usize| &panels[i * head_dim..][..head_dim];
-        tile(simd, query, core::array::from_fn(panel), next)
+        tile(simd, query, core::array::from_fn(panel), next, copy)
     }
 }
 
@@ -108,6 +110,7 @@ impl<T: Widen> Source for Unpacked<'_, T> {
         query: &[[[f32; QUERY_RUN]; ROWS]],
         key: usize,
         head_dim: usize,
+        _: &mut LineCopy,
     ) -> Sums<S, ROWS, PANELS, REGISTERS> {
         tile_of_rows(simd, query, &self.0, self.1 + key, head_dim)
     }
@@ -127,6 +130,7 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
     query: &[[[f32; QUERY_RUN]; ROWS]],
     panels: [&[[S::f32s; REGISTERS]]; PANELS],
     mut next: Option<Ahead>,
+    copy: &mut LineCopy,
 ) -> Sums<S, ROWS, PANELS, REGISTERS> {
     let mut sums = [[[simd.splat_f32s(0.0); REGISTERS]; PANELS]; ROWS];
     let runs = panels[0].len() / QUERY_RUN;
@@ -140,6 +144,11 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
         for dim in 0..QUERY_RUN {
             multiply_add(simd, query, dim, keys.map(|keys| keys[dim]), &mut sums);
             simd.end_dimension();
+        }
+        if const { ROWS * PANELS > 8 } {
+            simd.copy_between::<2>(copy);
+        } else if const { ROWS > 1 } {
+            simd.copy_between::<1>(copy);
         }
     }
     if let Some(query) = query.get(runs) {
@@ -356,7 +365,9 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
         let TileRows(pass, keys) = self;
         let query = &pass.query[..ROWS * pass.head_dim.next_multiple_of(QUERY_RUN)];
         let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();
-        let mut sums: Sums<S, ROWS, PANELS, REGISTERS> = keys.sums(simd, query, key, pass.head_dim);
+        let mut copy = pass.writer.lines_in_hand();
+        let mut sums: Sums<S, ROWS, PANELS, REGISTERS> =
+            keys.sums(simd, query, key, pass.head_dim, &mut copy);
         if !whole {
             exclude(simd, pass.rows, pass.first_key + key, &mut sums);
         }
@@ -369,7 +380,7 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
                 *max = simd.max_f32s(scores, *max);
             }
         }
-        pass.writer.write_tile(simd, ROWS * width);
+        pass.writer.write_tile(simd, ROWS * width, copy.lines());
         width
     }
 }
