@@ -117,7 +117,7 @@ pub(crate) trait Lanes: Simd {
 }
 
 /// How far ahead of a copy its target is fetched, to be the core's own when its turn comes.
-const LINES_AHEAD: usize = 16;
+const LINES_AHEAD: usize = 32;
 
 /// Lines of 16 elements on their way: `target = source · factor`, line by line, a few at a time.
 #[derive(Debug)]
