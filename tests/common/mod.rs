@@ -6,6 +6,7 @@
 pub mod bounds;
 pub mod options;
 pub mod strided;
+pub mod sweep;
 pub mod transcription;
 
 use core::fmt::Display;
