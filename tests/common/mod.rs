@@ -4,6 +4,7 @@
 // Its reference wants the standard library.
 #[cfg(feature = "std")]
 pub mod bounds;
+pub mod elements;
 pub mod options;
 pub mod strided;
 pub mod sweep;
