@@ -80,21 +80,51 @@ pub use workspace::Workspace;
 pub mod testing {
     pub use crate::isa::EmulatedLanes;
     use crate::isa::{Isa, Kernel};
+    use crate::kernel::{exp, tanh};
     use crate::lanes::Lanes;
+    use core::marker::PhantomData;
 
     /// The kernels' `exp2`, in place, on a multiple of 16 arguments.
     pub fn exp2(isa: Isa, arguments: &mut [f32]) {
-        struct Exp2<'a>(&'a mut [f32]);
-        impl Kernel for Exp2<'_> {
+        struct Exp2;
+        impl Function for Exp2 {
+            #[inline(always)]
+            fn of<S: Lanes>(simd: S, x: S::f32s) -> S::f32s {
+                exp::exp2(simd, x)
+            }
+        }
+        apply::<Exp2>(isa, arguments);
+    }
+
+    /// The kernels' `tanh`, in place, on a multiple of 16 arguments.
+    pub fn tanh(isa: Isa, arguments: &mut [f32]) {
+        struct Tanh;
+        impl Function for Tanh {
+            #[inline(always)]
+            fn of<S: Lanes>(simd: S, x: S::f32s) -> S::f32s {
+                tanh::tanh(simd, x)
+            }
+        }
+        apply::<Tanh>(isa, arguments);
+    }
+
+    /// A function of the kernels, of every lane by itself.
+    trait Function {
+        fn of<S: Lanes>(simd: S, x: S::f32s) -> S::f32s;
+    }
+
+    fn apply<F: Function>(isa: Isa, arguments: &mut [f32]) {
+        struct InPlace<'a, F>(&'a mut [f32], PhantomData<F>);
+        impl<F: Function> Kernel for InPlace<'_, F> {
             type Output = ();
             #[inline(always)]
             fn run<S: Lanes>(self, simd: S) {
                 for x in S::as_mut_simd_f32s(self.0).0 {
-                    *x = crate::kernel::exp::exp2(simd, *x);
+                    *x = F::of(simd, *x);
                 }
             }
         }
         assert!(isa.is_available() && arguments.len().is_multiple_of(16));
-        isa.run(Exp2(arguments));
+        isa.run(InPlace(arguments, PhantomData::<F>));
     }
 }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The coefficients minimise the largest relative error on [0, 0.625], each rounded to f32 before
-//! the next was fitted; their own error is 0.08 · 2⁻²⁴. `tests/tanh.rs` runs every argument.
+//! the next was fitted; their own error is 0.08 · 2⁻²⁴. In all it is at most 1.8761 ULP:
+//! `tests/tanh.rs` runs every argument.
 
 use super::exp::exp2;
 use crate::lanes::Lanes;

@@ -4,8 +4,10 @@
 // Its reference wants the standard library.
 #[cfg(feature = "std")]
 pub mod bounds;
+pub mod elements;
 pub mod options;
 pub mod strided;
+pub mod sweep;
 pub mod transcription;
 
 use core::fmt::Display;

@@ -4,12 +4,12 @@ use softdot::{TensorMut, TensorRef};
 
 /// What fills the gaps of inputs and the whole of outputs before a call: a NaN with a payload of
 /// its own, so that reading a gap ruins a result and writing one shows.
-const SENTINEL: u32 = 0x7fed_cba9;
+pub const SENTINEL: u32 = 0x7fed_cba9;
 
 /// A tensor with its own memory.
 #[derive(Clone, Debug)]
-pub struct Strided {
-    data: Vec<f32>,
+pub struct Strided<T = f32> {
+    data: Vec<T>,
     offset: usize,
     shape: [usize; 4],
     strides: [isize; 4],
@@ -42,13 +42,48 @@ impl Strided {
     }
 
     /// As [`Strided::new`], elements in [−1, 1).
-    pub fn random(mut self, seed: u64) -> Self {
+    pub fn random(self, seed: u64) -> Self {
         let mut random = super::Random::new(seed);
+        self.filled(|_| random.unit())
+    }
+
+    /// Fails if anything but elements was written.
+    #[track_caller]
+    pub fn assert_gaps_untouched(&self, what: impl core::fmt::Display) {
+        self.assert_gaps_hold(f32::from_bits(SENTINEL), what);
+    }
+
+    /// Fails if anything else than `sentinel` is between the elements.
+    #[track_caller]
+    pub fn assert_gaps_hold(&self, sentinel: f32, what: impl core::fmt::Display) {
+        let mut is_element = vec![false; self.data.len()];
+        for index in indices(self.shape) {
+            is_element[self.position(index)] = true;
+        }
+        for (i, (value, is_element)) in self.data.iter().zip(is_element).enumerate() {
+            assert!(
+                is_element || value.to_bits() == sentinel.to_bits(),
+                "{what}: wrote {value} into a gap, at {i}"
+            );
+        }
+    }
+}
+
+impl<T: Copy> Strided<T> {
+    /// The tensor with other elements, which are asked for in row-major order; gaps stay.
+    pub fn filled(mut self, mut value: impl FnMut([usize; 4]) -> T) -> Self {
         for index in indices(self.shape) {
             let position = self.position(index);
-            self.data[position] = random.unit();
+            self.data[position] = value(index);
         }
         self
+    }
+
+    /// The same tensor of another type, gaps too.
+    pub fn converted<U>(&self, convert: impl Fn(T) -> U) -> Strided<U> {
+        let Strided { offset, shape, strides, .. } = *self;
+        let data = self.data.iter().map(|&value| convert(value)).collect();
+        Strided { data, offset, shape, strides }
     }
 
     fn position(&self, index: [usize; 4]) -> usize {
@@ -56,32 +91,17 @@ impl Strided {
         self.offset + steps.sum::<usize>()
     }
 
-    pub fn view(&self) -> TensorRef<'_> {
+    pub fn view(&self) -> TensorRef<'_, T> {
         TensorRef::with_strides(&self.data[self.offset..], self.shape, self.strides)
     }
 
-    pub fn view_mut(&mut self) -> TensorMut<'_> {
+    pub fn view_mut(&mut self) -> TensorMut<'_, T> {
         TensorMut::with_strides(&mut self.data[self.offset..], self.shape, self.strides)
     }
 
     /// The elements, row-major.
-    pub fn dense(&self) -> Vec<f32> {
+    pub fn dense(&self) -> Vec<T> {
         indices(self.shape).map(|index| self.data[self.position(index)]).collect()
-    }
-
-    /// Fails if anything but elements was written.
-    #[track_caller]
-    pub fn assert_gaps_untouched(&self, what: impl core::fmt::Display) {
-        let mut is_element = vec![false; self.data.len()];
-        for index in indices(self.shape) {
-            is_element[self.position(index)] = true;
-        }
-        for (i, (value, is_element)) in self.data.iter().zip(is_element).enumerate() {
-            assert!(
-                is_element || value.to_bits() == SENTINEL,
-                "{what}: wrote {value} into a gap, at {i}"
-            );
-        }
     }
 }
 
