@@ -88,7 +88,7 @@ def _labels(
     for names, extent, name in zip(labels, shape, ("query row", "key")):
         if len(names) != extent:
             raise ValueError(f"tokens: expected one for each {name}, {extent}, found {len(names)}")
-    return labels
+    return labels[0], labels[1]
 
 
 def _inches(shape: tuple[int, ...]) -> tuple[float, float]:
