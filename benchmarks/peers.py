@@ -22,6 +22,9 @@ import workloads
 #: What libraries read when they are loaded.
 THREAD_VARIABLES = ["MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"]
 
+#: What would hold numpy's OpenBLAS back: the kernels of an older CPU, or blocks for another cache.
+SLOWING_VARIABLES = ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"]
+
 
 def main() -> None:
     arguments = parse()
@@ -55,7 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few rounds, for trying")
     parser.add_argument("--all", action="store_true", help="awkward sizes, too")
     parser.add_argument("--filter", default="", help="workloads whose names contain this")
-    parser.add_argument("--threads", type=int, help="instead of one for each CPU")
+    parser.add_argument("--threads", type=_count, help="instead of one for each CPU")
     parser.add_argument("--json", type=pathlib.Path, help="a file for all that was measured")
     parser.add_argument("--chart", type=pathlib.Path, help="a file for bars, .svg or .png")
     parser.add_argument("--in-process", type=int, help=argparse.SUPPRESS)
@@ -63,11 +66,21 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {count}")
+    return count
+
+
 def in_process_of_its_own(threads: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         answer = pathlib.Path(folder, "answer.json")
         command = [sys.executable, *sys.argv, "--in-process", str(threads), "--answer", str(answer)]
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+        for name in SLOWING_VARIABLES:
+            if environment.pop(name, None) is not None:
+                print(f"{name} is set and is left out: it slows numpy", file=sys.stderr)
         if subprocess.run(command, env=environment, check=False).returncode != 0:
             sys.exit(f"no answer with {threads} threads")
         return json.loads(answer.read_text())
