@@ -33,6 +33,9 @@ def main() -> None:
         return
     if not workloads.select(arguments.filter, arguments.all):
         sys.exit(f"--filter: expected part of the name of a workload, found {arguments.filter!r}")
+    for name in SLOWING_VARIABLES:
+        if os.environ.pop(name, None) is not None:
+            print(f"{name} is set and is left out: it slows numpy", file=sys.stderr)
     # Before this run is a load itself.
     where = machine.detect()
     everything = arguments.threads or len(os.sched_getaffinity(0))
@@ -78,9 +81,6 @@ def in_process_of_its_own(threads: int) -> dict:
         answer = pathlib.Path(folder, "answer.json")
         command = [sys.executable, *sys.argv, "--in-process", str(threads), "--answer", str(answer)]
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
-        for name in SLOWING_VARIABLES:
-            if environment.pop(name, None) is not None:
-                print(f"{name} is set and is left out: it slows numpy", file=sys.stderr)
         if subprocess.run(command, env=environment, check=False).returncode != 0:
             sys.exit(f"no answer with {threads} threads")
         return json.loads(answer.read_text())
