@@ -22,6 +22,9 @@ import workloads
 #: What libraries read when they are loaded.
 THREAD_VARIABLES = ["MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"]
 
+#: What would hold numpy's OpenBLAS back: the kernels of an older CPU, or blocks for another cache.
+SLOWING_VARIABLES = ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"]
+
 
 def main() -> None:
     arguments = parse()
@@ -30,6 +33,9 @@ def main() -> None:
         return
     if not workloads.select(arguments.filter, arguments.all):
         sys.exit(f"--filter: expected part of the name of a workload, found {arguments.filter!r}")
+    for name in SLOWING_VARIABLES:
+        if os.environ.pop(name, None) is not None:
+            print(f"{name} is set and is left out: it slows numpy", file=sys.stderr)
     # Before this run is a load itself.
     where = machine.detect()
     everything = arguments.threads or len(os.sched_getaffinity(0))
@@ -55,12 +61,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few rounds, for trying")
     parser.add_argument("--all", action="store_true", help="awkward sizes, too")
     parser.add_argument("--filter", default="", help="workloads whose names contain this")
-    parser.add_argument("--threads", type=int, help="instead of one for each CPU")
+    parser.add_argument("--threads", type=_count, help="instead of one for each CPU")
     parser.add_argument("--json", type=pathlib.Path, help="a file for all that was measured")
     parser.add_argument("--chart", type=pathlib.Path, help="a file for bars, .svg or .png")
     parser.add_argument("--in-process", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--answer", type=pathlib.Path, help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {text!r}")
+    return int(text)
 
 
 def in_process_of_its_own(threads: int) -> dict:

@@ -19,8 +19,10 @@ TURN_SECONDS = 1e-3
 #: Before each turn, for threads that wait busily for more work to give up.
 PAUSE_SECONDS = 2e-3
 
-#: Calls of each form, to find the fastest.
+#: Calls of each form, to find the fastest: so many, and for so long, at least. (Of a few calls of some
+#: microseconds, the shortest says little.)
 TRIALS = 3
+TRIAL_SECONDS = 5e-3
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,20 @@ def _contender(name: str, forms: dict[str, Callable], problem: Problem) -> Conte
                 f"{problem.workload.name}: {name}, {form}: expected a relative error of at most "
                 f"{TOLERANCE:.0e}, found {error:.1e}"
             )
-        once = min(_seconds(call) for _ in range(TRIALS))
+        once = _shortest(call)
         if best is None or once < best[0]:
             best = once, Contender(name, form, call, error, max(1, round(TURN_SECONDS / once)))
     return best[1]
 
 
-def _seconds(call: Callable) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+def _shortest(call: Callable) -> float:
+    end = time.perf_counter() + TRIAL_SECONDS
+    seconds = []
+    while len(seconds) < TRIALS or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def _record(contender: Contender, own: list[float], workload: Workload) -> dict:

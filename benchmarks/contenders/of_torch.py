@@ -4,6 +4,9 @@ import torch
 
 NAME = "torch"
 
+#: No gradients, and no bookkeeping for them.
+_INFERENCE = torch.inference_mode()
+
 
 def version():
     return torch.__version__
@@ -12,7 +15,8 @@ def version():
 def set_threads(count):
     torch.set_num_threads(count)
     torch.set_num_interop_threads(1)
-    torch.set_grad_enabled(False)
+    # Not left again: nothing else in this process computes with torch.
+    _INFERENCE.__enter__()
 
 
 def contenders(problem, threads):

@@ -7,7 +7,7 @@
 #
 # Without arguments this takes the queries and keys of all-MiniLM-L6-v2 on a sentence from the
 # project's folder `data`; with `--model FOLDER` it runs a model of your own (that wants torch and
-# transformers). `pip install 'softdot[plot]'` brings what draws.
+# transformers). `pip install './python[plot]'` brings what draws.
 
 # %%
 from __future__ import annotations
@@ -141,17 +141,21 @@ def main() -> None:
         activations = from_data(arguments.text)
     maps = attention_maps(activations)
     heads = len(maps[0])
+    for option, count in {"layer": len(maps), "head": heads}.items():
+        found = getattr(arguments, option)
+        if not 0 <= found < count:
+            sys.exit(f"--{option}: expected a number from 0 to {count - 1}, found {found}")
     print(f"{len(maps)} layers, {heads} heads, tokens: {' '.join(activations.tokens)}")
     difference = largest_difference(maps, activations.weights)
     print(f"largest difference from the model's own weights: {difference:.1e}")
-
-    from matplotlib import pyplot
 
     axes = softdot.plot_weights(maps[arguments.layer][arguments.head], activations.tokens)
     axes.set_title(f"layer {arguments.layer}, head {arguments.head}")
     if arguments.output:
         axes.figure.savefig(arguments.output)
     else:
+        from matplotlib import pyplot
+
         pyplot.show()
 
 

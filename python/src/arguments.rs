@@ -37,13 +37,13 @@ pub fn isa(name: Option<&str>) -> PyResult<Isa> {
 
 /// The result's element type, by its name or as NumPy's, ml_dtypes', torch's or JAX's type.
 pub fn dtype(dtype: &Bound<'_, PyAny>) -> PyResult<Dtype> {
-    let mut name = dtype.str()?.to_string();
-    for attribute in ["__name__", "name"] {
-        if let Some(own) = dtype.getattr_opt(attribute)? {
-            name = own.str()?.to_string();
-        }
-    }
-    Dtype::from_name(name.trim_start_matches("torch.")).ok_or_else(|| {
+    // What is a class has its name apart. (NumPy's types of the other byte order have one, too, which
+    // does not tell.)
+    let name = match dtype.getattr_opt("__name__")? {
+        Some(name) => name.str()?.to_string(),
+        None => dtype.str()?.to_string(),
+    };
+    Dtype::from_name(name.strip_prefix("torch.").unwrap_or(&name)).ok_or_else(|| {
         let expected = Dtype::list(Dtype::FLOATS);
         PyValueError::new_err(format!("dtype: expected {expected}, found {name}"))
     })
@@ -61,13 +61,16 @@ pub fn causal(causal: &Bound<'_, PyAny>) -> PyResult<Causal> {
             ))),
         };
     }
+    let expected =
+        || format!("causal: expected 'top-left', 'bottom-right' or a whole number, found {causal}");
     // Of the two places that True could mean, other libraries have chosen either.
-    let offset = if causal.is_instance_of::<PyBool>() { None } else { causal.extract().ok() };
-    offset.map(Causal::Offset).ok_or_else(|| {
-        PyTypeError::new_err(format!(
-            "causal: expected 'top-left', 'bottom-right' or a whole number, found {causal}"
-        ))
-    })
+    match extract(causal) {
+        Ok(offset) => Ok(Causal::Offset(offset)),
+        Err(error) if error.is_instance_of::<PyOverflowError>(causal.py()) => {
+            Err(PyValueError::new_err(expected()))
+        }
+        Err(_) => Err(PyTypeError::new_err(expected())),
+    }
 }
 
 /// Keys before and after a row's own position; `None` is unbounded.
@@ -97,7 +100,7 @@ pub fn number(
     value: &Bound<'_, PyAny>,
     limits: RangeInclusive<usize>,
 ) -> PyResult<usize> {
-    match value.extract::<usize>() {
+    match extract::<usize>(value) {
         Ok(number) if limits.contains(&number) => Ok(number),
         Err(error) if !error.is_instance_of::<PyOverflowError>(value.py()) => {
             Err(PyTypeError::new_err(format!(
@@ -110,5 +113,26 @@ pub fn number(
             limits.start(),
             limits.end()
         ))),
+    }
+}
+
+/// A real number, rounded to the library's.
+pub fn real(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<f32> {
+    extract(value).map_err(|error| match error.is_instance_of::<PyOverflowError>(value.py()) {
+        true => PyValueError::new_err(format!(
+            "{argument}: expected a number that float32 has, found {value}"
+        )),
+        false => PyTypeError::new_err(format!(
+            "{argument}: expected a real number, found {}",
+            type_name(value)
+        )),
+    })
+}
+
+/// As Python makes numbers of objects, but not of True: whoever says so means to switch something on.
+fn extract<'a, 'py, T: FromPyObject<'a, 'py>>(value: &'a Bound<'py, PyAny>) -> PyResult<T> {
+    match value.is_instance_of::<PyBool>() {
+        true => Err(PyTypeError::new_err("expected a number, found bool")),
+        false => value.extract().map_err(Into::into),
     }
 }

@@ -119,8 +119,8 @@ pub fn attention_weights<'py>(
     py: Python<'py>,
     query: &Bound<'py, PyAny>,
     key: &Bound<'py, PyAny>,
-    scale: Option<f32>,
-    softcap: Option<f32>,
+    scale: Option<&Bound<'py, PyAny>>,
+    softcap: Option<&Bound<'py, PyAny>>,
     bias: Option<&Bound<'py, PyAny>>,
     alibi_slopes: Option<&Bound<'py, PyAny>>,
     mask: Option<&Bound<'py, PyAny>>,
@@ -141,10 +141,10 @@ pub fn attention_weights<'py>(
         .isa(arguments::isa(isa)?)
         .threads(threads.of_library());
     if let Some(scale) = scale {
-        attention = attention.scale(scale);
+        attention = attention.scale(arguments::real("scale", scale)?);
     }
     if let Some(softcap) = softcap {
-        attention = attention.softcap(softcap);
+        attention = attention.softcap(arguments::real("softcap", softcap)?);
     }
     if let Some(causal) = causal {
         attention = attention.causal(arguments::causal(causal)?);

@@ -28,6 +28,12 @@ mod module {
     #[pymodule_export]
     #[allow(non_upper_case_globals, reason = "Python's name for it")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    fn init(_module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        super::threads::imported();
+        Ok(())
+    }
 }
 
 /// The name of the instruction set that runs unless a call says otherwise: the widest of this

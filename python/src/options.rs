@@ -1,8 +1,7 @@
 //! The options that bring memory along, and what holds it during a call.
 
 use crate::arguments;
-use crate::array::{Array, type_name};
-use pyo3::exceptions::PyTypeError;
+use crate::array::Array;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use softdot::Attention;
@@ -73,13 +72,7 @@ impl Row {
         if !row.is_instance_of::<PyList>() && !row.is_instance_of::<PyTuple>() {
             return Array::row(argument, row).map(Row::Array);
         }
-        let numbers = row.try_iter()?.map(|number| {
-            let number = number?;
-            number.extract::<f32>().map_err(|_| {
-                let found = type_name(&number);
-                PyTypeError::new_err(format!("{argument}: expected numbers, found {found}"))
-            })
-        });
+        let numbers = row.try_iter()?.map(|number| arguments::real(argument, &number?));
         numbers.collect::<PyResult<_>>().map(Row::Numbers)
     }
 

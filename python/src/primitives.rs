@@ -45,11 +45,11 @@ pub fn dot(
 pub fn scaled_softmax<'py>(
     py: Python<'py>,
     row: &Bound<'py, PyAny>,
-    scale: f32,
+    scale: &Bound<'py, PyAny>,
     out: Option<Bound<'py, PyAny>>,
     isa: Option<&str>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let isa = arguments::isa(isa)?;
+    let (scale, isa) = (arguments::real("scale", scale)?, arguments::isa(isa)?);
     let input = Array::row("row", row)?;
     let compute_into = |result: &Bound<'py, PyAny>| {
         let mut output = Array::row("out", result)?;

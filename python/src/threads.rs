@@ -79,12 +79,17 @@ impl Threads {
     }
 }
 
-/// Whether this process is a fork of the one that the library was first called in: rayon's global
-/// pool may have been started there, and its threads are not here.
+/// The process that the module was imported in. rayon's global pool may have been started there, by
+/// any call, and in a fork of it none of the pool's threads are.
+static IMPORTED_IN: OnceLock<u32> = OnceLock::new();
+
+/// To be called when the module is imported.
+pub fn imported() {
+    IMPORTED_IN.get_or_init(std::process::id);
+}
+
 fn is_forked() -> bool {
-    static FIRST: OnceLock<u32> = OnceLock::new();
-    let process = std::process::id();
-    *FIRST.get_or_init(|| process) != process
+    IMPORTED_IN.get().is_some_and(|&process| process != std::process::id())
 }
 
 /// The pools that were used last, with their numbers of threads.

@@ -38,10 +38,25 @@ class ElsewhereDlpack(Dlpack):
 
     def __dlpack__(self, *, max_version=None):
         capsule = self.array.__dlpack__(max_version=max_version)
-        managed = ctypes.cast(
-            _python.PyCapsule_GetPointer(capsule, _VERSIONED), ctypes.POINTER(_Managed)
-        )
-        managed.contents.device_kind = 2
+        _managed(capsule).device_kind = 2
+        return capsule
+
+
+class NowhereDlpack(Dlpack):
+    """Shape and strides, and no memory."""
+
+    def __dlpack__(self, *, max_version=None):
+        capsule = self.array.__dlpack__(max_version=max_version)
+        _managed(capsule).data = None
+        return capsule
+
+
+class CopiedDlpack(Dlpack):
+    """A copy of the memory, as the standard lets a producer hand over."""
+
+    def __dlpack__(self, *, max_version=None):
+        capsule = self.array.copy().__dlpack__(max_version=max_version)
+        _managed(capsule).flags |= 2
         return capsule
 
 
@@ -66,6 +81,11 @@ class _Managed(ctypes.Structure):
         ("data", ctypes.c_void_p),
         ("device_kind", ctypes.c_int32),
     ]
+
+
+def _managed(capsule):
+    pointer = _python.PyCapsule_GetPointer(capsule, _VERSIONED)
+    return ctypes.cast(pointer, ctypes.POINTER(_Managed)).contents
 
 
 _FROM_OBJECT = ctypes.PYFUNCTYPE(

@@ -89,6 +89,7 @@ def test_jax(name):
     [
         ({"dtype": "float64"}, ValueError, "^dtype: expected float32 or float16 or bfloat16, found float64"),
         ({"dtype": numpy.int32}, ValueError, "^dtype: .*found int32"),
+        ({"dtype": numpy.dtype(">f4")}, ValueError, "^dtype: .*found >f4"),
         (
             {"dtype": "float16", "out": numpy.full((2, 4, 7, 40), 7, "float32")},
             ValueError,

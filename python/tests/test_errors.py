@@ -3,7 +3,7 @@
 import numpy
 import pytest
 import softdot
-from foreign import Dlpack, ElsewhereDlpack, ExchangeDlpack
+from foreign import CopiedDlpack, Dlpack, ElsewhereDlpack, ExchangeDlpack, NowhereDlpack
 from oracle import numbers
 
 QUERY, KEY = numbers(4, 5, 16), numbers(2, 30, 16, seed=1)
@@ -24,12 +24,18 @@ class WantsGradient(ExchangeDlpack):
     requires_grad = True
 
 
+class Negated(ExchangeDlpack):
+    def is_neg(self):
+        return True
+
+
 WRONG_TYPES = {
     "float64": lambda array: array.astype("float64"),
     "int32": lambda array: numpy.ones(array.shape, "int32"),
     ">f4": lambda array: array.astype(">f4"),
     "list": lambda array: array.tolist(),
-    "bytes": lambda array: array.tobytes(),
+    "bytes of format \"B\"": lambda array: array.tobytes(),
+    "memoryview of format \"d\"": lambda array: memoryview(array.astype("float64")).cast("B").cast("d"),
     "NoneType": lambda array: None,
 }
 
@@ -81,6 +87,18 @@ def test_dlpack_that_wants_gradients():
         softdot.attention_weights(QUERY, WantsGradient(KEY))
 
 
+def test_dlpack_whose_memory_has_the_other_sign():
+    with pytest.raises(TypeError, match="^key: Negated: expected .*resolve_neg.*negated view"):
+        softdot.attention_weights(QUERY, Negated(KEY))
+
+
+def test_dlpack_without_memory():
+    with pytest.raises(TypeError, match="^key: expected elements in memory, found a NowhereDlpack"):
+        softdot.attention_weights(QUERY, NowhereDlpack(KEY))
+    empty = NowhereDlpack(KEY[:, :0])
+    assert softdot.attention_weights(QUERY, empty).shape == (4, 5, 0)
+
+
 def test_what_dlpack_raises_is_the_cause():
     class Broken(Dlpack):
         def __dlpack__(self, *, max_version=None):
@@ -105,7 +123,9 @@ def test_an_interrupt_while_memory_is_handed_over_stays_one():
     [
         ({"scale": float("nan")}, ValueError, "^scale: expected a finite number, found NaN"),
         ({"scale": 1e300}, ValueError, "^scale: expected a finite number, found inf"),
-        ({"scale": "1"}, TypeError, "real number"),
+        ({"scale": "1"}, TypeError, "^scale: expected a real number, found str"),
+        ({"scale": True}, TypeError, "^scale: expected a real number, found bool"),
+        ({"scale": 10**400}, ValueError, "^scale: expected a number that float32 has"),
         ({"stage": "logits"}, ValueError, '^stage: expected one of .*weights.*, found "logits"'),
         ({"stage": 1}, TypeError, "str"),
         ({"isa": "sse"}, ValueError, '^isa: expected one of .*avx512.*, found "sse"'),
@@ -114,6 +134,7 @@ def test_an_interrupt_while_memory_is_handed_over_stays_one():
         ({"threads": -1}, ValueError, "^threads: .*found -1"),
         ({"threads": 10**30}, ValueError, "^threads: .*found 10{30}"),
         ({"threads": 1.5}, TypeError, "^threads: expected a whole number, found float"),
+        ({"threads": True}, TypeError, "^threads: expected a whole number, found bool"),
         ({"flash": True}, TypeError, "flash"),
     ],
 )
@@ -158,6 +179,14 @@ def test_an_out_that_is_read_only(wrap):
     with pytest.raises(ValueError, match="^out: .*read-only"):
         softdot.attention_weights(QUERY, KEY, out=wrap(out))
     assert (out == 7).all()
+
+
+def test_an_out_that_is_handed_over_as_a_copy():
+    out = numpy.full((4, 5, 30), 7, "float32")
+    with pytest.raises(ValueError, match="^out: .*found a copy of it$"):
+        softdot.attention_weights(QUERY, KEY, out=CopiedDlpack(out))
+    copied = softdot.attention_weights(CopiedDlpack(QUERY), KEY)
+    assert numpy.array_equal(copied, softdot.attention_weights(QUERY, KEY))
 
 
 @pytest.mark.parametrize("argument", ["query", "key"])

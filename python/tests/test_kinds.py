@@ -1,5 +1,7 @@
 """Arrays of other libraries in, arrays of the same kind out, no copies between."""
 
+import array
+import ctypes
 import gc
 import weakref
 
@@ -71,6 +73,22 @@ def test_a_memoryview_of_nothing():
     assert (type(found), found.shape, found.format) == (memoryview, (2, 0), "f")
 
 
+def test_arrays_of_ctypes_and_of_the_standard_library():
+    query, key, expected = problem()
+    structured = (ctypes.c_float * 16 * 5 * 3).from_buffer_copy(query)
+    found = softdot.attention_weights(structured, key)
+    assert type(found) is memoryview
+    assert numpy.array_equal(found, expected)
+    swapped = (ctypes.c_float.__ctype_be__ * 16 * 5 * 3)()
+    with pytest.raises(TypeError, match='^query: expected .*of format ">f"'):
+        softdot.attention_weights(swapped, key)
+
+    row = array.array("f", query[0, 0])
+    assert softdot.dot(row, query[0, 0]) == softdot.dot(query[0, 0], query[0, 0])
+    with pytest.raises(TypeError, match='^a: expected .*found array of format "d"'):
+        softdot.dot(array.array("d", row), row)
+
+
 def test_torch():
     torch = pytest.importorskip("torch")
     query, key, expected = problem()
@@ -98,6 +116,21 @@ def test_torch_that_wants_gradients_is_refused():
     with pytest.raises(TypeError, match=r"^query: .*gradient \(detach\(\)\)"):
         softdot.attention_weights(query, torch.ones(3, 8))
     assert softdot.attention_weights(query.detach(), torch.ones(3, 8)).shape == (2, 3)
+
+
+def test_torch_of_the_other_sign_is_refused():
+    torch = pytest.importorskip("torch")
+    negated = torch.complex(torch.ones(2, 8), torch.ones(2, 8)).conj().imag
+    with pytest.raises(TypeError, match=r"^query: Tensor: .*\(resolve_neg\(\)\)"):
+        softdot.attention_weights(negated, torch.ones(3, 8))
+    with pytest.raises(TypeError, match="^out: Tensor: .*negated view"):
+        softdot.attention_weights(torch.ones(2, 8), torch.ones(8, 8), out=negated)
+
+
+def test_torch_without_memory_is_refused():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match="^query: expected elements in memory"):
+        softdot.attention_weights(torch._efficientzerotensor(2, 8), torch.ones(3, 8))
 
 
 def test_torch_elsewhere_is_refused_in_one_line():

@@ -39,6 +39,13 @@ def test_the_stubs_are_those_of_the_module(run_python):
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
+def test_the_package_passes_mypy_strictly(run_python):
+    pytest.importorskip("mypy")
+    code = "import sys, mypy.api; out, err, status = mypy.api.run(sys.argv[1:]); print(out, err); sys.exit(status)"
+    answer = run_python(code, "--strict", "-p", "softdot")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
 def test_importing_brings_neither_matplotlib_nor_torch(run_python):
     answer = run_python("import softdot, sys; print(*sorted(sys.modules))")
     assert answer.stderr == ""

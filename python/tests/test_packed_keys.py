@@ -81,6 +81,8 @@ def test_extents_that_are_no_numbers():
         softdot.PackedKeys(-1, 1, 8)
     with pytest.raises(TypeError, match="^head_dim: expected a whole number, found float"):
         softdot.PackedKeys(1, 1, 8.0)
+    with pytest.raises(TypeError, match="^kv_heads: expected a whole number, found bool"):
+        softdot.PackedKeys(1, True, 8)
 
 
 def test_calls_see_the_keys_as_they_were_while_others_append():

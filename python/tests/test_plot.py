@@ -75,6 +75,17 @@ def test_bfloat16():
     assert numpy.array_equal(axes.images[0].get_array(), narrow.astype("float32"))
 
 
+def test_without_matplotlib(run_python):
+    answer = run_python(
+        """
+import sys, numpy, softdot
+sys.modules["matplotlib"] = None
+softdot.plot_weights(numpy.ones((2, 2), "float32"))
+"""
+    )
+    assert "ModuleNotFoundError: plot_weights draws with matplotlib (pip install " in answer.stderr
+
+
 @pytest.mark.parametrize(
     ("shape", "tokens", "message"),
     [

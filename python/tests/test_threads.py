@@ -1,5 +1,6 @@
 """Several Python threads, Python's lock, forks, interrupts."""
 
+import json
 import os
 import signal
 import sys
@@ -81,6 +82,31 @@ def test_a_fork_computes_with_threads_of_its_own(threads):
         found = softdot.attention_weights(*MIDDLE, threads=threads)
         os._exit(0 if numpy.array_equal(found, expected) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@pytest.mark.parametrize("before", [{"threads": 3}, {"threads": 1}, {}, {"scale": float("nan")}])
+def test_a_fork_knows_which_threads_it_lacks_whatever_was_called_before(run_python, before):
+    answer = run_python(
+        """
+import json, os, signal, sys, numpy, softdot
+array = numpy.ones((4, 300, 64), "float32")
+try:
+    softdot.attention_weights(array, array, **json.loads(sys.argv[1]))
+except ValueError:
+    pass
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    softdot.attention_weights(array, array)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""",
+        json.dumps(before),
+        RAYON_NUM_THREADS="2",
+        PYTHONWARNINGS="ignore",
+    )
+    assert (answer.stderr, answer.stdout) == ("", "0\n")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux tells")

@@ -41,10 +41,14 @@ def plot_weights(
     ValueError
         For weights that are not of one head, and tokens that are not one for each row and column.
     ModuleNotFoundError
-        Without matplotlib, which ``pip install 'softdot[plot]'`` brings.
+        Without matplotlib, which the extra ``plot`` brings.
     """
-    from matplotlib import pyplot
-    from matplotlib.colors import PowerNorm
+    try:
+        from matplotlib import pyplot
+        from matplotlib.colors import PowerNorm
+    except ModuleNotFoundError as error:
+        error.msg = f"plot_weights draws with matplotlib (pip install matplotlib): {error.msg}"
+        raise
 
     cells = _one_head(weights)
     labels = _labels(cells.shape, tokens)
@@ -88,7 +92,7 @@ def _labels(
     for names, extent, name in zip(labels, shape, ("query row", "key")):
         if len(names) != extent:
             raise ValueError(f"tokens: expected one for each {name}, {extent}, found {len(names)}")
-    return labels
+    return labels[0], labels[1]
 
 
 def _inches(shape: tuple[int, ...]) -> tuple[float, float]:

@@ -21,6 +21,8 @@ const CPU_DEVICES: [i32; 2] = [1, 3];
 
 const FLAG_READ_ONLY: u64 = 1;
 
+const FLAG_COPIED: u64 = 2;
+
 const EXCHANGE_API: &CStr = c"dlpack_exchange_api";
 const VERSIONED: &CStr = c"dltensor_versioned";
 const UNVERSIONED: &CStr = c"dltensor";
@@ -115,6 +117,7 @@ impl Tensor {
     /// # Errors
     /// What the object raises, and memory that is not the CPU's.
     pub fn of(object: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        expect_plain(object)?;
         let tensor = match exchange(object)? {
             Some(tensor) => tensor,
             None => match capsule(object)? {
@@ -154,12 +157,21 @@ impl Tensor {
         }
     }
 
-    /// Whether the producer allows writing, as far as it can say.
-    pub fn is_writable(&self) -> bool {
+    /// Whether the producer forbids writing, as far as it can say.
+    pub fn is_read_only(&self) -> bool {
+        self.flags() & FLAG_READ_ONLY != 0
+    }
+
+    /// Whether this is a copy: the object would not see what is written.
+    pub fn is_copy(&self) -> bool {
+        self.flags() & FLAG_COPIED != 0
+    }
+
+    fn flags(&self) -> u64 {
         match &self.pointer {
             // SAFETY: as in `tensor`.
-            Pointer::Versioned(tensor) => unsafe { tensor.as_ref().flags & FLAG_READ_ONLY == 0 },
-            Pointer::Unversioned(_) => true,
+            Pointer::Versioned(tensor) => unsafe { tensor.as_ref().flags },
+            Pointer::Unversioned(_) => 0,
         }
     }
 
@@ -217,6 +229,29 @@ fn expect_version(version: &Version) -> PyResult<()> {
     }
 }
 
+/// What torch knows of its tensors and DLPack has no word for.
+fn expect_plain(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = object.py();
+    // `__dlpack__` refuses these by itself, the table does not: the gradient would end here without
+    // a word.
+    if let Some(flag) = object.getattr_opt(intern!(py, "requires_grad"))?
+        && flag.is_truthy()?
+    {
+        return Err(PyBufferError::new_err(
+            "expected one without a gradient (detach()), found one that requires it",
+        ));
+    }
+    // Such as the imaginary part of a conjugate: its memory has the other sign.
+    if let Some(method) = object.getattr_opt(intern!(py, "is_neg"))?
+        && method.call0()?.is_truthy()?
+    {
+        return Err(PyBufferError::new_err(
+            "expected numbers as memory has them (resolve_neg()), found a negated view",
+        ));
+    }
+    Ok(())
+}
+
 /// The tensor by the type's table of functions, if there is one of our version.
 fn exchange(object: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
     let py = object.py();
@@ -231,14 +266,6 @@ fn exchange(object: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
     let (MAJOR, Some(from_object)) = (api.version.major, api.from_object) else {
         return Ok(None);
     };
-    // `__dlpack__` refuses these by itself: the gradient would end here without a word.
-    if let Some(flag) = object.getattr_opt(intern!(py, "requires_grad"))?
-        && flag.is_truthy()?
-    {
-        return Err(PyBufferError::new_err(
-            "expected one without a gradient (detach()), found one that requires it",
-        ));
-    }
     let mut tensor = std::ptr::null_mut();
     // SAFETY: the object is of the table's type, and we are attached to Python.
     let status = unsafe { from_object(object.as_ptr(), &raw mut tensor) };

@@ -15,6 +15,7 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyMemoryView;
 use softdot::{Tensor, TensorMut, TensorRef, View, ViewMut};
 use std::ffi::c_void;
 use std::ops::{Range, RangeInclusive};
@@ -29,9 +30,13 @@ pub struct Array {
     dtype: Dtype,
     data: *mut c_void,
     layout: Layout,
-    writable: bool,
+    /// What it is instead of memory to write to.
+    unwritable: Option<&'static str>,
     _owner: Owner,
 }
+
+/// [`Array::unwritable`].
+const READ_ONLY: &str = "a read-only array";
 
 /// What keeps the memory.
 enum Owner {
@@ -197,9 +202,9 @@ impl Array {
 
     fn expect_own_memory(&self, inputs: &[&Array]) -> PyResult<()> {
         let argument = self.argument;
-        if !self.writable {
+        if let Some(refused) = self.unwritable {
             return Err(PyValueError::new_err(format!(
-                "{argument}: expected memory that can be written, found a read-only array"
+                "{argument}: expected memory that can be written, found {refused}"
             )));
         }
         match inputs.iter().find(|input| self.overlaps(input)) {
@@ -237,19 +242,27 @@ impl Expected {
     fn open(&self, object: &Bound<'_, PyAny>) -> PyResult<Array> {
         // A type may speak both and still not have a buffer for each of its element types.
         let array = match PyUntypedBuffer::get(object) {
-            Ok(buffer) => {
-                let dtype = Dtype::from_format(buffer.format());
-                self.open_buffer(object, dtype, buffer)
-            }
+            Ok(buffer) => self.open_formatted(object, buffer),
             Err(_) => match dlpack::Tensor::of(object) {
                 Ok(Some(tensor)) => self.open_dlpack(object, tensor),
-                Ok(None) => Err(self.wrong_type(object)),
+                Ok(None) => match memoryview_buffer(object) {
+                    Some(buffer) => self.open_formatted(object, buffer),
+                    None => Err(self.wrong_type(object)),
+                },
                 Err(error) => match numpy_bfloat16(object) {
                     Some(buffer) => self.open_buffer(object, Some(Dtype::Bfloat16), buffer),
                     None => Err(self.refused(object, error)),
                 },
             },
         }?;
+        if array.data.is_null() && array.layout.span() != Some(0) {
+            // Such as torch's fake tensors, whose device is the CPU.
+            let found = type_name(object);
+            return Err(PyTypeError::new_err(format!(
+                "{}: expected elements in memory, found a {found} without any",
+                self.argument
+            )));
+        }
         match array.data.addr().is_multiple_of(array.dtype.size()) {
             true => Ok(array),
             false => Err(PyValueError::new_err(format!(
@@ -259,6 +272,14 @@ impl Expected {
                 array.data
             ))),
         }
+    }
+
+    fn open_formatted(
+        &self,
+        object: &Bound<'_, PyAny>,
+        buffer: PyUntypedBuffer,
+    ) -> PyResult<Array> {
+        self.open_buffer(object, Dtype::from_format(buffer.format()), buffer)
     }
 
     fn open_buffer(
@@ -279,7 +300,7 @@ impl Expected {
             dtype,
             data: buffer.buf_ptr(),
             layout: self.layout(dtype, buffer.shape(), buffer.strides())?,
-            writable: !buffer.readonly(),
+            unwritable: buffer.readonly().then_some(READ_ONLY),
             _owner: Owner::Buffer { _buffer: buffer },
         })
     }
@@ -300,7 +321,10 @@ impl Expected {
             dtype,
             data: tensor.data(),
             layout: self.layout(dtype, &shape, &byte_strides)?,
-            writable: tensor.is_writable(),
+            unwritable: match tensor.is_copy() {
+                true => Some("a copy of it"),
+                false => tensor.is_read_only().then_some(READ_ONLY),
+            },
             _owner: Owner::Dlpack { _tensor: tensor },
         })
     }
@@ -319,7 +343,7 @@ impl Expected {
             "{}: expected an array of {}, found {}",
             self.argument,
             Dtype::list(self.dtypes),
-            dtype_name(object).unwrap_or_else(|| type_name(object))
+            dtype_name(object).unwrap_or_else(|| type_and_format(object))
         ))
     }
 
@@ -354,10 +378,24 @@ fn numpy_bfloat16(object: &Bound<'_, PyAny>) -> Option<PyUntypedBuffer> {
     PyUntypedBuffer::get(&integers).ok()
 }
 
+/// The buffer of an object whose own has no strides (ctypes): a memoryview of it works them out.
+fn memoryview_buffer(object: &Bound<'_, PyAny>) -> Option<PyUntypedBuffer> {
+    PyUntypedBuffer::get(PyMemoryView::from(object).ok()?.as_any()).ok()
+}
+
 /// What an array says that its elements are.
 fn dtype_name(object: &Bound<'_, PyAny>) -> Option<String> {
     let dtype = object.getattr_opt(intern!(object.py(), "dtype")).ok()??;
     Some(dtype.str().ok()?.to_string())
+}
+
+/// The name of an object's type, and what its buffer says of its elements if it has one.
+fn type_and_format(object: &Bound<'_, PyAny>) -> String {
+    let found = type_name(object);
+    match memoryview_buffer(object) {
+        Some(buffer) => format!("{found} of format {:?}", buffer.format()),
+        None => found,
+    }
 }
 
 /// The name of an object's type.
