@@ -78,13 +78,6 @@ impl Ahead {
         Ahead { row, row_stride: head.row_stride, line: 0, lines_per_row }
     }
 
-    /// What stands behind some packed panels.
-    #[inline(always)]
-    pub(crate) fn behind(panels: &[f32]) -> Self {
-        let row = panels.as_ptr_range().end;
-        Ahead { row, row_stride: 0, line: 0, lines_per_row: usize::MAX }
-    }
-
     /// Asks for as much as a block of words of one panel is.
     #[inline(always)]
     pub(crate) fn prefetch_block<S: Lanes>(&mut self, simd: S) {
