@@ -89,7 +89,8 @@ struct Edge {
     /// Where it goes in the output.
     target: usize,
     elements: usize,
-    values: [f32; LINE],
+    /// The elements, and room for a line after them.
+    values: [f32; 2 * LINE],
 }
 
 impl Edge {
@@ -270,15 +271,17 @@ impl<'a> Writer<'a> {
             self.write_edge(simd);
             self.edge.target = part.target;
         }
+        // A whole line, of which the part is the beginning: the strip's rows are padded by one.
         let Edge { elements, values, .. } = &mut self.edge;
-        let values = &mut values[*elements..][..part.elements];
+        let (values, _) = S::as_mut_simd_f32s(&mut values[*elements..][..LINE]);
         match part.values {
             Values::Strip(source, factor) => {
-                for (value, source) in values.iter_mut().zip(&self.strip[source..]) {
-                    *value = source * factor;
+                let (source, _) = S::as_simd_f32s(&self.strip[source..][..LINE]);
+                for (value, &source) in values.iter_mut().zip(source) {
+                    *value = simd.mul_f32s(source, simd.splat_f32s(factor));
                 }
             }
-            Values::Constant(value) => values.fill(value),
+            Values::Constant(value) => values.fill(simd.splat_f32s(value)),
         }
         *elements += part.elements;
     }
@@ -297,7 +300,7 @@ impl<'a> Writer<'a> {
         if let (Some(data), 1..) = (&self.dense, *elements) {
             let output = place(data, *target..*target + *elements);
             if *elements == LINE {
-                let values = S::as_simd_f32s(values).0.iter().copied();
+                let values = S::as_simd_f32s(&values[..LINE]).0.iter().copied();
                 write_registers(simd, values, output, self.call.plan.streaming);
             } else {
                 output.copy_from_slice(&values[..*elements]);
