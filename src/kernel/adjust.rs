@@ -11,7 +11,7 @@
 //! options decide what is excluded, never t itself: whatever stands in excluded keys is gone.
 
 use super::Call;
-use super::block::{BlockRows, Row, panels_of};
+use super::block::{BlockRows, Row};
 use super::pack::PANEL;
 use super::strip::Strip;
 use super::tanh::tanh;
@@ -43,10 +43,11 @@ impl LineKernel for Adjust<'_, '_> {
         let Adjust { call, strip, segment, keys, rows, maxima } = self;
         let mut maxima = maxima.chunks_exact_mut(LINE);
         for (tile, tile_rows) in rows.rows().chunks(S::TILE.rows).enumerate() {
-            let panels = panels_of(tile_rows, &keys);
+            let first = tile * S::TILE.rows;
+            let panels = rows.panels_of(first..first + tile_rows.len(), &keys);
             let within = panels.start - keys.start..panels.end - keys.start;
             for (i, (row, maxima)) in tile_rows.iter().zip(&mut maxima).enumerate() {
-                let [scores] = strip.rows(segment, tile * S::TILE.rows + i, within.clone());
+                let [scores] = strip.rows(segment, first + i, within.clone());
                 let row = RowAdjustments::new(call, row, &panels);
                 let running = row.apply::<S, REGISTERS>(simd, panels.start, scores);
                 S::as_mut_simd_f32s(maxima).0[0] = running;

@@ -10,6 +10,8 @@ use core::ops::Range;
 pub(crate) struct BlockRows<'a> {
     memory: &'a mut [Row],
     count: usize,
+    /// Whether all may attend to the same keys by their position: then one stands for all.
+    alike: bool,
 }
 
 /// One row.
@@ -38,15 +40,18 @@ impl<'a> BlockRows<'a> {
     /// No rows yet, and room for a block of them.
     #[inline(always)]
     pub(crate) fn new(memory: &'a mut [Row]) -> Self {
-        BlockRows { memory, count: 0 }
+        BlockRows { memory, count: 0, alike: true }
     }
 
     /// Becomes some rows of a head's group.
     #[inline(always)]
     pub(crate) fn fill(&mut self, call: Call<'_>, head: usize, rows: Range<usize>) {
-        self.count = rows.len();
+        (self.count, self.alike) = (rows.len(), true);
+        let mut before = None;
         for (row, index) in self.memory.iter_mut().zip(call.inputs.row_indices(head, rows)) {
             let keys = call.inputs.allowed_keys(index);
+            self.alike &= before.is_none_or(|before| before == keys);
+            before = Some(keys.clone());
             *row = Row {
                 index,
                 start: call.output.row_start(index),
@@ -61,29 +66,46 @@ impl<'a> BlockRows<'a> {
     pub(crate) fn rows(&self) -> &[Row] {
         &self.memory[..self.count]
     }
-}
 
-/// The panels, as a range of keys, in which any of some rows attends to a key of `range`, which
-/// starts with a panel.
-#[inline(always)]
-pub(crate) fn panels_of(rows: &[Row], range: &Range<usize>) -> Range<usize> {
-    let (mut first, mut end) = (range.end, range.start);
-    for keys in rows.iter().map(|row| row.keys_in(range)).filter(|keys| !keys.is_empty()) {
-        first = first.min(keys.start);
-        end = end.max(keys.end);
+    /// Those of some rows that may differ in their keys.
+    #[inline(always)]
+    fn unlike(&self, rows: Range<usize>) -> &[Row] {
+        let rows = &self.rows()[rows];
+        if self.alike { &rows[..1] } else { rows }
     }
-    let first = range.start + (first - range.start) / PANEL * PANEL;
-    let end = range.start + (end - range.start).next_multiple_of(PANEL);
-    first.min(end)..end
-}
 
-/// The keys of `range` to which all of some rows attend.
-#[inline(always)]
-pub(crate) fn common_keys(rows: &[Row], range: &Range<usize>) -> Range<usize> {
-    let mut common = range.clone();
-    for keys in rows.iter().map(|row| row.keys_in(range)) {
-        common.start = common.start.max(keys.start);
-        common.end = common.end.min(keys.end);
+    /// How many pairs of a row and a key of `range` there are.
+    #[inline(always)]
+    pub(crate) fn pairs_in(&self, range: &Range<usize>) -> usize {
+        if self.alike && self.count > 0 {
+            return self.count * self.memory[0].keys_in(range).len();
+        }
+        self.rows().iter().map(|row| row.keys_in(range).len()).sum()
     }
-    common.start.min(common.end)..common.end
+
+    /// The panels, as a range of keys, in which any of some rows attends to a key of `range`, which
+    /// starts with a panel.
+    #[inline(always)]
+    pub(crate) fn panels_of(&self, rows: Range<usize>, range: &Range<usize>) -> Range<usize> {
+        let (mut first, mut end) = (range.end, range.start);
+        let keys = self.unlike(rows).iter().map(|row| row.keys_in(range));
+        for keys in keys.filter(|keys| !keys.is_empty()) {
+            first = first.min(keys.start);
+            end = end.max(keys.end);
+        }
+        let first = range.start + (first - range.start) / PANEL * PANEL;
+        let end = range.start + (end - range.start).next_multiple_of(PANEL);
+        first.min(end)..end
+    }
+
+    /// The keys of `range` to which all of some rows attend.
+    #[inline(always)]
+    pub(crate) fn common_keys(&self, rows: Range<usize>, range: &Range<usize>) -> Range<usize> {
+        let mut common = range.clone();
+        for keys in self.unlike(rows).iter().map(|row| row.keys_in(range)) {
+            common.start = common.start.max(keys.start);
+            common.end = common.end.min(keys.end);
+        }
+        common.start.min(common.end)..common.end
+    }
 }

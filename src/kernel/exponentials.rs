@@ -1,6 +1,6 @@
 //! Scores become exponentials: one segment of a block's rows, in place.
 
-use super::block::{BlockRows, panels_of};
+use super::block::BlockRows;
 use super::softmax;
 use super::strip::Strip;
 use crate::lanes::{Lanes, LineKernel};
@@ -31,7 +31,7 @@ impl LineKernel for Exponentials<'_, '_> {
         for first in (0..count).step_by(S::TILE.rows) {
             let end = count.min(first + S::TILE.rows);
             // Outside of these the tile has written nothing.
-            let panels = panels_of(&self.rows.rows()[first..end], &self.keys);
+            let panels = self.rows.panels_of(first..end, &self.keys);
             // As many chains side by side as there are registers for.
             let mut row = first;
             while REGISTERS == 1 && row + 4 <= end {

@@ -37,7 +37,7 @@ use crate::plan::Plan;
 use crate::problem::{Inputs, KeyHead, Output};
 use crate::workspace::LINE;
 use adjust::Adjust;
-use block::{BlockRows, Row, common_keys, panels_of};
+use block::{BlockRows, Row};
 use core::ops::Range;
 use exponentials::Exponentials;
 use output::Writer;
@@ -287,20 +287,21 @@ impl Scorer<'_> {
             for (tile, tile_rows) in rows.rows().chunks(S::TILE.rows).enumerate() {
                 // All that any of them attends to in the segment, and what lies between: rows of
                 // different heads may stand far apart.
-                let panels = panels_of(tile_rows, &segment_keys);
+                let first_row = tile * S::TILE.rows;
+                let tile_range = first_row..first_row + tile_rows.len();
+                let panels = rows.panels_of(tile_range.clone(), &segment_keys);
                 let panels =
                     panels.start.max(first_key)..panels.end.min(end_key.next_multiple_of(PANEL));
                 if panels.is_empty() {
                     continue;
                 }
-                let first_row = tile * S::TILE.rows;
                 let pass = TilePass {
                     query: &self.query[first_row * plan.query_row_elements()..],
                     rows: tile_rows,
                     head_dim: plan.head_dim,
                     keys: source.from(panels.start - first_key, plan.head_dim),
                     first_key: panels.start,
-                    all_rows: common_keys(tile_rows, &keys_of_pass),
+                    all_rows: rows.common_keys(tile_range, &keys_of_pass),
                     end_key: panels.end,
                     scores: &mut scores[first_row * pitch + panels.start - segment_keys.start..],
                     pitch,

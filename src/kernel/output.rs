@@ -174,8 +174,7 @@ impl<'a> Writer<'a> {
     #[inline(always)]
     pub(crate) fn keep_pace_with(&mut self, rows: &BlockRows<'_>, keys: &Range<usize>) {
         let to_write = self.block.rows().len() * keys.len();
-        let to_compute = rows.rows().iter().map(|row| row.keys_in(keys).len()).sum::<usize>();
-        self.pace = to_write.div_ceil(to_compute.max(1));
+        self.pace = to_write.div_ceil(rows.pairs_in(keys).max(1));
     }
 
     /// The run in hand, for a tile to go on with between its dimensions.
