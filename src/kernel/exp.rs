@@ -35,35 +35,28 @@ const SMALLEST: f32 = -126.0;
 /// 2ˣ for x ≤ 0 in every lane; NaN for NaN.
 #[inline(always)]
 pub(crate) fn exp2<S: Lanes>(simd: S, x: S::f32s) -> S::f32s {
-    let [[y]] = exp2_of(simd, [[x]]);
+    let [y] = exp2_of(simd, [x]);
     y
 }
 
 /// [`exp2`] of several registers, step by step side by side: each step waits for the one before, and
 /// a CPU that has to look for others far ahead runs out of room.
 #[inline(always)]
-pub(crate) fn exp2_of<S: Lanes, const REGISTERS: usize, const ROWS: usize>(
-    simd: S,
-    mut x: [[S::f32s; REGISTERS]; ROWS],
-) -> [[S::f32s; REGISTERS]; ROWS] {
+pub(crate) fn exp2_of<S: Lanes, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let coefficient = |i: usize| simd.splat_f32s(f32::from_bits(COEFFICIENTS[i]));
-    let mut f = x;
-    let mut n = [[simd.splat_u32s(0); REGISTERS]; ROWS];
-    let mut p = [[coefficient(5); REGISTERS]; ROWS];
-    let (x, f) = (x.as_flattened_mut(), f.as_flattened_mut());
-    let (n, p_of) = (n.as_flattened_mut(), p.as_flattened_mut());
-    for (f, n) in f.iter_mut().zip(&mut *n) {
+    let (mut f, mut n, mut p) = (x, [simd.splat_u32s(0); N], [coefficient(5); N]);
+    for (f, n) in f.iter_mut().zip(&mut n) {
         (*f, *n) = simd.split(*f);
     }
     for i in [4, 3, 2, 1, 0] {
-        for (p, &f) in p_of.iter_mut().zip(&*f) {
+        for (p, &f) in p.iter_mut().zip(&f) {
             *p = simd.mul_add_f32s(*p, f, coefficient(i));
         }
     }
-    for (p, &f) in p_of.iter_mut().zip(&*f) {
+    for (p, &f) in p.iter_mut().zip(&f) {
         *p = simd.mul_add_f32s(*p, f, simd.splat_f32s(1.0));
     }
-    for ((p, &n), &x) in p_of.iter_mut().zip(&*n).zip(&*x) {
+    for ((p, &n), &x) in p.iter_mut().zip(&n).zip(&x) {
         *p = simd.add_or_zero_below(*p, n, x, SMALLEST);
     }
     p

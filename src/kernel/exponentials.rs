@@ -32,11 +32,15 @@ impl LineKernel for Exponentials<'_, '_> {
             let end = count.min(first + S::TILE.rows);
             // Outside of these the tile has written nothing.
             let panels = self.rows.panels_of(first..end, &self.keys);
-            // As many chains side by side as there are registers for.
             let mut row = first;
+            // As many rows side by side as there are registers for.
             while REGISTERS == 1 && row + 4 <= end {
                 self.compute_rows::<S, 4, REGISTERS>(simd, row, &panels);
                 row += 4;
+            }
+            while REGISTERS == 2 && row + 3 <= end {
+                self.compute_rows::<S, 3, REGISTERS>(simd, row, &panels);
+                row += 3;
             }
             while row + 2 <= end {
                 self.compute_rows::<S, 2, REGISTERS>(simd, row, &panels);

@@ -199,7 +199,7 @@ impl<S: Lanes, const REGISTERS: usize> Sum<S, REGISTERS> {
         for score in &mut scores {
             *score = simd.sub_f32s(*score, self.shift);
         }
-        let [exponentials] = exp2_of(simd, [scores]);
+        let exponentials = exp2_of(simd, scores);
         for (i, &e) in exponentials.iter().enumerate() {
             self.lanes[i % REGISTERS] = simd.add_f32s(self.lanes[i % REGISTERS], e);
         }

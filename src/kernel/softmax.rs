@@ -70,17 +70,15 @@ pub(crate) fn add_exponentials<S: Lanes, const ROWS: usize, const REGISTERS: usi
     let mut rows =
         rows.map(|row| &mut S::as_mut_simd_f32s(row).0.as_chunks_mut::<REGISTERS>().0[..lines]);
     for line in 0..lines {
-        let mut exponentials = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
-        for ((exponentials, row), shift) in exponentials.iter_mut().zip(&rows).zip(shifts) {
-            for (x, &score) in exponentials.iter_mut().zip(&row[line]) {
-                *x = simd.sub_f32s(score, shift);
+        for register in 0..REGISTERS {
+            let mut exponentials = shifts;
+            for (x, row) in exponentials.iter_mut().zip(&rows) {
+                *x = simd.sub_f32s(row[line][register], *x);
             }
-        }
-        exponentials = exp2_of(simd, exponentials);
-        for ((row, sums), exponentials) in rows.iter_mut().zip(&mut *sums).zip(exponentials) {
-            row[line] = exponentials;
-            for (sum, exponential) in sums.iter_mut().zip(exponentials) {
-                *sum = simd.add_f32s(*sum, exponential);
+            exponentials = exp2_of(simd, exponentials);
+            for ((row, sums), &exponential) in rows.iter_mut().zip(&mut *sums).zip(&exponentials) {
+                row[line][register] = exponential;
+                sums[register] = simd.add_f32s(sums[register], exponential);
             }
         }
     }
