@@ -117,7 +117,7 @@ pub(crate) trait Lanes: Simd {
 }
 
 /// How far ahead of a copy its target is fetched, to be the core's own when its turn comes.
-const LINES_AHEAD: usize = 32;
+pub(crate) const LINES_AHEAD: usize = 32;
 
 /// Lines of 16 elements on their way: `target = source · factor`, line by line, a few at a time.
 #[derive(Debug)]
@@ -345,6 +345,7 @@ mod x86 {
     unsafe fn copy_zmm<const LINES: usize>(copy: &mut LineCopy) {
         // SAFETY: the caller's promise; it touches as many lines as are left.
         unsafe {
+            let (a, b): (__m512, __m512);
             asm!(
                 "mov {left}, qword ptr [{copy} + {lines}]",
                 "sub {left}, {count}",
@@ -352,27 +353,27 @@ mod x86 {
                 "mov qword ptr [{copy} + {lines}], {left}",
                 "mov {from}, qword ptr [{copy} + {source}]",
                 "mov {to}, qword ptr [{copy} + {target}]",
-                "vbroadcastss {a:z}, dword ptr [{copy} + {factor}]",
-                "vmulps {b:z}, {a:z}, zmmword ptr [{from}]",
+                "vbroadcastss {a}, dword ptr [{copy} + {factor}]",
+                "vmulps {b}, {a}, zmmword ptr [{from}]",
                 "add {from}, qword ptr [{copy} + {source_step}]",
                 ".if {count} == 2",
-                "vmulps {a:z}, {a:z}, zmmword ptr [{from}]",
+                "vmulps {a}, {a}, zmmword ptr [{from}]",
                 "add {from}, qword ptr [{copy} + {source_step}]",
                 ".endif",
                 "mov qword ptr [{copy} + {source}], {from}",
                 "cmp dword ptr [{copy} + {streaming}], 0",
                 "jne 2f",
-                "vmovups zmmword ptr [{to}], {b:z}",
+                "vmovups zmmword ptr [{to}], {b}",
                 "prefetchw byte ptr [{to} + {ahead}]",
                 ".if {count} == 2",
-                "vmovups zmmword ptr [{to} + 64], {a:z}",
+                "vmovups zmmword ptr [{to} + 64], {a}",
                 "prefetchw byte ptr [{to} + {ahead} + 64]",
                 ".endif",
                 "jmp 3f",
                 "2:",
-                "vmovntps zmmword ptr [{to}], {b:z}",
+                "vmovntps zmmword ptr [{to}], {b}",
                 ".if {count} == 2",
-                "vmovntps zmmword ptr [{to} + 64], {a:z}",
+                "vmovntps zmmword ptr [{to} + 64], {a}",
                 ".endif",
                 "3:",
                 "add {to}, {count} * 64",
@@ -382,8 +383,8 @@ mod x86 {
                 left = out(reg) _,
                 from = out(reg) _,
                 to = out(reg) _,
-                a = out(zmm_reg) _,
-                b = out(zmm_reg) _,
+                a = out(zmm_reg) a,
+                b = out(zmm_reg) b,
                 count = const LINES,
                 ahead = const LINES_AHEAD * 64,
                 lines = const offset_of!(LineCopy, lines),
@@ -394,6 +395,8 @@ mod x86 {
                 streaming = const offset_of!(LineCopy, streaming),
                 options(nostack),
             );
+            // Typed, so that the compiler names whole registers.
+            _ = (a, b);
         }
     }
 
@@ -407,6 +410,7 @@ mod x86 {
     unsafe fn copy_ymm(copy: &mut LineCopy) {
         // SAFETY: the caller's promise; it touches as many lines as are left.
         unsafe {
+            let (a, b): (__m256, __m256);
             asm!(
                 "mov {left}, qword ptr [{copy} + {lines}]",
                 "sub {left}, 1",
@@ -414,20 +418,20 @@ mod x86 {
                 "mov qword ptr [{copy} + {lines}], {left}",
                 "mov {from}, qword ptr [{copy} + {source}]",
                 "mov {to}, qword ptr [{copy} + {target}]",
-                "vbroadcastss {a:y}, dword ptr [{copy} + {factor}]",
-                "vmulps {b:y}, {a:y}, ymmword ptr [{from}]",
-                "vmulps {a:y}, {a:y}, ymmword ptr [{from} + 32]",
+                "vbroadcastss {a}, dword ptr [{copy} + {factor}]",
+                "vmulps {b}, {a}, ymmword ptr [{from}]",
+                "vmulps {a}, {a}, ymmword ptr [{from} + 32]",
                 "add {from}, qword ptr [{copy} + {source_step}]",
                 "mov qword ptr [{copy} + {source}], {from}",
                 "cmp dword ptr [{copy} + {streaming}], 0",
                 "jne 2f",
-                "vmovups ymmword ptr [{to}], {b:y}",
-                "vmovups ymmword ptr [{to} + 32], {a:y}",
+                "vmovups ymmword ptr [{to}], {b}",
+                "vmovups ymmword ptr [{to} + 32], {a}",
                 "prefetchw byte ptr [{to} + {ahead}]",
                 "jmp 3f",
                 "2:",
-                "vmovntps ymmword ptr [{to}], {b:y}",
-                "vmovntps ymmword ptr [{to} + 32], {a:y}",
+                "vmovntps ymmword ptr [{to}], {b}",
+                "vmovntps ymmword ptr [{to} + 32], {a}",
                 "3:",
                 "add {to}, 64",
                 "mov qword ptr [{copy} + {target}], {to}",
@@ -436,8 +440,8 @@ mod x86 {
                 left = out(reg) _,
                 from = out(reg) _,
                 to = out(reg) _,
-                a = out(ymm_reg) _,
-                b = out(ymm_reg) _,
+                a = out(ymm_reg) a,
+                b = out(ymm_reg) b,
                 ahead = const LINES_AHEAD * 64,
                 lines = const offset_of!(LineCopy, lines),
                 source = const offset_of!(LineCopy, source),
@@ -447,6 +451,8 @@ mod x86 {
                 streaming = const offset_of!(LineCopy, streaming),
                 options(nostack),
             );
+            // Typed, so that the compiler names whole registers.
+            _ = (a, b);
         }
     }
 

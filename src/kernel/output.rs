@@ -6,7 +6,7 @@ use super::strip::Strip;
 #[cfg(feature = "half")]
 use super::widen::Narrow;
 use crate::attention::Stage;
-use crate::lanes::{Lanes, LineCopy};
+use crate::lanes::{LINES_AHEAD, Lanes, LineCopy};
 use crate::problem::OutputData;
 use crate::shared::SharedSlice;
 use crate::workspace::LINE;
@@ -156,14 +156,7 @@ impl<'a> Writer<'a> {
     /// Writes all that is left.
     #[inline(always)]
     pub(crate) fn finish<S: Lanes>(&mut self, simd: S) {
-        loop {
-            self.write_lines(simd, self.run, self.call.plan.streaming);
-            self.run = Run::NONE;
-            if self.row == self.block.rows().len() {
-                break;
-            }
-            self.next_run(simd);
-        }
+        while self.next_run(simd) {}
         self.add_to_edge(simd, self.tail);
         self.tail = Run::NONE;
         self.write_edge(simd);
@@ -193,53 +186,43 @@ impl<'a> Writer<'a> {
         unsafe { LineCopy::new(source, target, lines, factor, self.call.plan.streaming) }
     }
 
-    /// Takes a turn after a tile that has `computed` elements: writes as much as keeps pace with them, if
-    /// that is enough to be worth it.
+    /// Takes a turn after a tile that has `computed` elements and `left` so many lines in hand: writes
+    /// what keeps pace with it and is enough to be worth it.
     #[inline(always)]
     pub(crate) fn write_tile<S: Lanes>(&mut self, simd: S, computed: usize, left: usize) {
-        let copied = self.run.elements - left * LINE;
-        self.run = self.run.part(copied..self.run.elements);
-        self.owed = (self.owed + computed * self.pace).saturating_sub(copied);
+        self.owed += computed * self.pace;
+        self.run_is_written_to(self.run.elements - left * LINE);
         if self.edge_is_whole() {
             self.write_edge(simd);
         }
-        if self.owed >= TURN {
-            if self.is_busy() {
-                self.write(simd, self.owed);
+        loop {
+            // A single line would be left by the next tile, too.
+            let wanted = self.owed >= TURN || self.dense.is_some();
+            if self.run.elements <= LINE && !(wanted && self.next_run(simd)) || self.owed < TURN {
+                break;
             }
-            self.owed = 0;
-        }
-        if self.run.elements == 0 && self.row < self.block.rows().len() {
-            self.next_run(simd);
+            let elements = self.run.elements.min(self.owed / LINE * LINE);
+            self.write_lines(simd, self.run.part(0..elements), self.call.plan.streaming);
+            self.run_is_written_to(elements);
         }
     }
 
     #[inline(always)]
-    fn is_busy(&self) -> bool {
-        self.run.elements > 0 || self.row < self.block.rows().len()
-    }
-
-    /// Writes about `elements` of the run in hand, or of the next one.
-    #[inline(always)]
-    fn write<S: Lanes>(&mut self, simd: S, elements: usize) {
-        if self.run.elements == 0 {
-            self.next_run(simd);
-        }
-        let elements = self.run.elements.min(elements / LINE * LINE);
-        self.write_lines(simd, self.run.part(0..elements), self.call.plan.streaming);
+    fn run_is_written_to(&mut self, elements: usize) {
         self.run = self.run.part(elements..self.run.elements);
-        if let (Some(data), false) = (self.dense, self.call.plan.streaming) {
-            // The lines of the next turn: to write them, the core has to have them first.
-            for line in 0..TURN / LINE {
-                let target = self.run.target + line * LINE;
-                simd.prefetch(data.address(target));
-            }
-        }
+        self.owed = self.owed.saturating_sub(elements);
     }
 
-    /// Takes up the next run. Of a dense one in f32 its whole lines are left.
+    /// Writes the rest of the run in hand and takes up the next one, if there is one. Of a dense one in
+    /// f32 its whole lines are left.
     #[inline(always)]
-    fn next_run<S: Lanes>(&mut self, simd: S) {
+    fn next_run<S: Lanes>(&mut self, simd: S) -> bool {
+        self.write_lines(simd, self.run, self.call.plan.streaming);
+        self.run_is_written_to(self.run.elements);
+        if self.row == self.block.rows().len() {
+            self.owed = 0;
+            return false;
+        }
         let output = self.call.output;
         let run = self.find_next_run();
         match output.data {
@@ -257,6 +240,8 @@ impl<'a> Writer<'a> {
             OutputData::Bf16(data) if output.strides.column == 1 => self.write_narrow(run, &data),
             _ => self.write_elements(run, output.strides.column),
         }
+        self.owed = self.owed.saturating_sub(run.elements - self.run.elements);
+        true
     }
 
     /// Takes a part of a line. A line that is whole by that is left for the next turn: it could not be
@@ -299,6 +284,9 @@ impl<'a> Writer<'a> {
         if let (Some(data), 1..) = (&self.dense, *elements) {
             let output = place(data, *target..*target + *elements);
             if *elements == LINE {
+                if !self.call.plan.streaming {
+                    simd.prefetch(data.address(*target + LINES_AHEAD * LINE));
+                }
                 let values = S::as_simd_f32s(&values[..LINE]).0.iter().copied();
                 write_registers(simd, values, output, self.call.plan.streaming);
             } else {
@@ -374,6 +362,9 @@ impl<'a> Writer<'a> {
     #[inline(always)]
     fn write_lines<S: Lanes>(&self, simd: S, run: Run, streaming: bool) {
         let Some(data) = &self.dense else { return };
+        if !streaming {
+            self.fetch_ahead_of(simd, data, run.target, run.elements);
+        }
         let output = place(data, run.target..run.target + run.elements);
         match run.values {
             Values::Strip(source, factor) => {
@@ -386,6 +377,21 @@ impl<'a> Writer<'a> {
                 let value = simd.splat_f32s(value);
                 write_registers(simd, core::iter::repeat(value), output, streaming);
             }
+        }
+    }
+
+    /// Asks for lines as far ahead of those that are written now as [`Lanes::copy_between`] does: to write a
+    /// line, the core has to have it first.
+    #[inline(always)]
+    fn fetch_ahead_of<S: Lanes>(
+        &self,
+        simd: S,
+        data: &SharedSlice<'a, f32>,
+        target: usize,
+        elements: usize,
+    ) {
+        for element in (0..elements.min(LINES_AHEAD * LINE)).step_by(LINE) {
+            simd.prefetch(data.address(target + LINES_AHEAD * LINE + element));
         }
     }
 
