@@ -209,7 +209,11 @@ impl<'a> Writer<'a> {
 
     #[inline(always)]
     fn run_is_written_to(&mut self, elements: usize) {
-        self.run = self.run.part(elements..self.run.elements);
+        // What is used up names no place: the strip may change hands.
+        self.run = match self.run.elements - elements {
+            0 => Run::NONE,
+            _ => self.run.part(elements..self.run.elements),
+        };
         self.owed = self.owed.saturating_sub(elements);
     }
 
