@@ -3,6 +3,7 @@
 mod attention;
 mod catalogue;
 mod compare;
+mod diagram;
 mod inputs;
 mod machine;
 mod measurement;

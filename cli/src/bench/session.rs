@@ -4,7 +4,7 @@ use super::catalogue;
 use super::machine::Machine;
 use super::measurement::{Measurement, Plain};
 use super::memory::Level;
-use super::roofs::Roofs;
+use super::roofs::{Roofs, in_words};
 use super::timing::{Effort, Timing};
 use super::workload::{Trial, Workload};
 use crate::args::Bench;
@@ -97,8 +97,7 @@ fn pools(asked: Option<usize>) -> Result<Vec<ThreadPool>> {
 }
 
 fn threads(pool: &ThreadPool) -> String {
-    let count = pool.current_num_threads();
-    format!("{count} thread{}", if count == 1 { "" } else { "s" })
+    in_words(pool.current_num_threads())
 }
 
 /// The workloads' part of a run.
