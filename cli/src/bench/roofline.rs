@@ -11,6 +11,7 @@ use crate::plot::Drawing;
 use anyhow::{Context, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use softdot::Isa;
 use std::error::Error;
 
 /// Room for labels above the highest roof, as a factor of it.
@@ -37,8 +38,14 @@ impl<'a> Roofline<'a> {
         let counted = session.measurements.iter().filter(|found| found.work.flops.is_some());
         let isa = counted.clone().map(Measurement::isa).max();
         let isa = isa.context("--plot: expected a workload of attention, found none")?;
-        let measurements: Vec<&Measurement> = counted.filter(|found| found.isa() == isa).collect();
-        let roofs: Vec<&Roofs> = session.roofs.iter().filter(|roofs| roofs.isa == isa).collect();
+        // One thread and all: roofs of numbers between would leave the points no room.
+        let threads = session.roofs.iter().map(|roofs| roofs.threads);
+        let ends = [threads.clone().min(), threads.max()];
+        let shown = |of: Isa, threads: usize| of == isa && ends.contains(&Some(threads));
+        let measurements: Vec<&Measurement> =
+            counted.filter(|found| shown(found.isa(), found.threads())).collect();
+        let roofs: Vec<&Roofs> =
+            session.roofs.iter().filter(|roofs| shown(roofs.isa, roofs.threads)).collect();
         let mut workloads: Vec<&str> =
             measurements.iter().map(|found| found.workload.as_str()).collect();
         workloads.dedup();

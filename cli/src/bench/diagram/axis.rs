@@ -20,6 +20,17 @@ impl Axis {
         Self { name: name.to_owned(), least, most, ticks }
     }
 
+    /// From half an octave below all values to half an octave above; the values are the ticks.
+    pub fn marking(name: &str, values: impl Iterator<Item = f64> + Clone) -> Self {
+        const MARGIN: f64 = std::f64::consts::SQRT_2;
+        let least = values.clone().fold(f64::INFINITY, f64::min) / MARGIN;
+        let most = values.clone().fold(0.0, f64::max) * MARGIN;
+        let mut ticks: Vec<f64> = values.collect();
+        ticks.sort_by(f64::total_cmp);
+        ticks.dedup();
+        Self { name: name.to_owned(), least, most, ticks }
+    }
+
     /// What the values are.
     pub fn name(&self) -> &str {
         &self.name
