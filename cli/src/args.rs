@@ -105,13 +105,15 @@ pub struct Info {
 #[command(after_help = "\
 Measures first what the machine can do: fused multiply-adds on registers alone, reading and copying
 each level of memory. Then the workloads, each on one thread and on all, on every instruction set
-that this CPU has and SOFTDOT_MAX_ISA allows, but not on scalar unless asked for. A call too small
-to share has no row for all threads. Every answer is checked against f64 before it is timed.
+that this CPU has and SOFTDOT_MAX_ISA allows, but not on scalar unless asked for; those of scaling/
+on 2, 4, 8 … threads, too. A call too small to share has no row for more threads than it uses. Every
+answer is checked against f64 before it is timed.
 
 Examples:
   softdot bench --quick
   softdot bench --json epyc-2026-01-31.jsonl --plot roofline.svg
   softdot bench --filter decode/ --threads 1
+  softdot bench --filter scaling/ --scaling-plot scaling.svg
   softdot bench --compare before.jsonl after.jsonl")]
 pub struct Bench {
     /// Fewer workloads and repetitions: some seconds instead of minutes
@@ -132,6 +134,9 @@ pub struct Bench {
     /// Draw the widest instruction set's measurements under its roofs, too: .png or .svg
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PictureFile>,
+    /// Draw the time per pair of the scaling workloads, too, as rows get longer: .png or .svg
+    #[arg(long, value_name = "FILE")]
+    pub scaling_plot: Option<PictureFile>,
     /// Measure nothing; print the ratios of the times in two files that --json wrote
     #[arg(long, num_args = 2, value_names = ["A", "B"], exclusive = true)]
     pub compare: Option<Vec<PathBuf>>,

@@ -81,6 +81,39 @@ fn compares_with_the_plain_workload() {
 }
 
 #[test]
+fn draws_the_time_per_pair_on_each_number_of_threads() {
+    if emulated() {
+        return;
+    }
+    let directory = tempdir().unwrap();
+    let isa = Isa::available().max().unwrap();
+    // 1024 query rows of 1024 keys and of 16384.
+    let words = format!(
+        "bench --filter scaling/1x1024 --threads 3 --isa {isa} --json a.jsonl --plot roofline.svg \
+         --scaling-plot scaling.svg"
+    );
+    succeed(&run_in(directory.path(), &words));
+    let expected = ["a.jsonl", "roofline.svg", "scaling.svg"];
+    assert_eq!(names(directory.path()), expected.map(String::from).into());
+
+    let lines = lines(&directory.path().join("a.jsonl"));
+    let threads: Vec<u64> = lines.iter().map(|line| line["threads"].as_u64().unwrap()).collect();
+    assert_eq!(threads, [1, 2, 3, 1, 2, 3]);
+    let picture = |name: &str| read_to_string(directory.path().join(name)).unwrap();
+    let (scaling, roofline) = (picture("scaling.svg"), picture("roofline.svg"));
+    let has_line = |text: &str| scaling.lines().any(|line| line.trim() == text);
+    for text in ["1024", "16384", "1 thread", "2 threads", "3 threads"] {
+        assert!(has_line(text), "expected {text:?} in {scaling}");
+    }
+    for part in [isa.name(), "head_dim 64", "ns per pair", "keys n"] {
+        assert!(scaling.contains(part), "expected {part:?} in {scaling}");
+    }
+    // A point for each measurement and one for each line of the legend.
+    assert_eq!(scaling.matches("<circle").count(), lines.len() + 3);
+    assert!(roofline.contains(", 3 threads") && !roofline.contains(", 2 threads"), "{roofline}");
+}
+
+#[test]
 fn rows_by_themselves_have_no_flops() {
     if emulated() {
         return;
@@ -144,6 +177,9 @@ fn refuses_bad_files_and_names() {
         ("--quick --filter scaling", "that --quick measures"),
         ("--quick --filter tiny --json missing/a.jsonl", "--json missing/a.jsonl"),
         ("--quick --filter tiny --json .", "found something else there"),
+        ("--filter tiny --scaling-plot a.svg", "--scaling-plot: expected scaling workloads"),
+        ("--quick --json a --scaling-plot a.svg", "--scaling-plot: expected scaling workloads"),
+        ("--filter scaling/ --scaling-plot missing/a.png", "--scaling-plot missing/a.png"),
     ] {
         let line = refused(&run_in(directory.path(), &format!("bench {words}")));
         assert!(line.contains(part), "expected {part:?} in {line:?}");
@@ -169,8 +205,15 @@ fn refuses_an_instruction_set_of_another_machine() {
 
 #[test]
 fn usage_errors_exit_with_2() {
-    for words in ["--compare a", "--compare a b --quick", "--threads 0", "--plot a.pdf", "--isa x"]
-    {
+    for words in [
+        "--compare a",
+        "--compare a b --quick",
+        "--compare a b --scaling-plot a.svg",
+        "--threads 0",
+        "--plot a.pdf",
+        "--scaling-plot a",
+        "--isa x",
+    ] {
         let output = run_in(&std::env::temp_dir(), &format!("bench {words}"));
         assert_eq!(output.status.code(), Some(2), "{words}");
     }

@@ -1,13 +1,13 @@
 //! The workloads.
 
 use super::attention::{Adjustment, NumberType};
-use super::workload::{AttentionTask, SoftmaxTask, Task, Workload};
+use super::workload::{AttentionTask, ScalingPoint, SoftmaxTask, Task, Workload};
 use anyhow::{Result, ensure};
 use softdot::{Caches, Stage};
 
 /// Output elements of the scaling workloads at most, so that the longest rows stay under half a
 /// second.
-const MOST_SCALING_PAIRS: usize = 1 << 24;
+pub const MOST_SCALING_PAIRS: usize = 1 << 24;
 
 /// Rows and output of the softmax workload that reads DRAM.
 const DRAM_BYTES: usize = 256 << 20;
@@ -125,6 +125,7 @@ fn softmax(caches: &Caches) -> Vec<Workload> {
         plain: None,
         quick: false,
         with_scalar: false,
+        scaling: None,
     };
     vec![
         rows("l1", SoftmaxTask { rows: 1, row_elements: 1024 }).quick(),
@@ -136,8 +137,13 @@ fn softmax(caches: &Caches) -> Vec<Workload> {
 /// The time per pair as rows get longer.
 fn scaling() -> Vec<Workload> {
     let sizes = (6..=14).map(|exponent| 1 << exponent);
-    let task = |keys: usize| dense(1, keys.min(MOST_SCALING_PAIRS / keys), keys, 64);
-    sizes.map(|keys| attention("scaling", task(keys))).collect()
+    let head_dim = 64;
+    let task = |keys: usize| dense(1, keys.min(MOST_SCALING_PAIRS / keys), keys, head_dim);
+    let workload = |keys: usize| Workload {
+        scaling: Some(ScalingPoint { keys, head_dim }),
+        ..attention("scaling", task(keys))
+    };
+    sizes.map(workload).collect()
 }
 
 /// Weights of row-major keys, as many heads of them as of queries.
@@ -172,6 +178,7 @@ fn attention(kind: &str, task: AttentionTask) -> Workload {
         plain: None,
         quick: false,
         with_scalar: false,
+        scaling: None,
     }
 }
 

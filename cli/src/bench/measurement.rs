@@ -3,7 +3,7 @@
 use super::memory::Level;
 use super::roofs::Roofs;
 use super::timing::Timing;
-use super::workload::Work;
+use super::workload::{ScalingPoint, Work};
 use softdot::Isa;
 
 /// What was measured.
@@ -11,6 +11,8 @@ use softdot::Isa;
 pub struct Measurement {
     /// The workload's name.
     pub workload: String,
+    /// Its point of the scaling plot.
+    pub scaling: Option<ScalingPoint>,
     /// The work of one call.
     pub work: Work,
     /// The time of one call.

@@ -52,6 +52,11 @@ impl Roofs {
     }
 }
 
+/// A number of threads in words.
+pub fn in_words(threads: usize) -> String {
+    format!("{threads} thread{}", if threads == 1 { "" } else { "s" })
+}
+
 /// The best of some rounds, in units of 10⁹ a second over all threads of the pool. Each thread
 /// prepares for itself, so memory is near it; then all work at the same time.
 fn best_rate<State>(

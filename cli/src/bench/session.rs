@@ -1,10 +1,9 @@
 //! One run: the machine's limits first, then the workloads.
 
-use super::catalogue;
 use super::machine::Machine;
 use super::measurement::{Measurement, Plain};
 use super::memory::Level;
-use super::roofs::Roofs;
+use super::roofs::{Roofs, in_words};
 use super::timing::{Effort, Timing};
 use super::workload::{Trial, Workload};
 use crate::args::Bench;
@@ -12,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use softdot::{Caches, Error, Isa};
+use std::iter::successors;
 
 /// The largest error of a right answer, relative to its row's largest magnitude: some times what
 /// rounding makes of these inputs, and far less than a wrong element or a stale one.
@@ -29,20 +29,19 @@ pub struct Session {
 }
 
 impl Session {
-    /// Measures everything.
+    /// Measures the machine and the workloads.
     ///
     /// # Errors
     /// An instruction set that the CPU lacks, threads that it refuses, an answer that is wrong.
-    pub fn run(arguments: &Bench) -> Result<Session> {
+    pub fn run(arguments: &Bench, workloads: &[Workload]) -> Result<Session> {
         // Before this run is a load itself.
         let machine = Machine::detect();
-        let filter = arguments.filter.as_deref().unwrap_or_default();
-        let workloads = catalogue::select(arguments.quick, filter)?;
         let isas = isas(arguments.isa)?;
         let scalar = workloads.iter().any(|workload| workload.with_scalar);
         let scalar = scalar && arguments.isa.is_none();
         let measured = with_scalar(&isas, scalar);
-        let pools = pools(arguments.threads)?;
+        let scaling = workloads.iter().any(|workload| workload.scaling.is_some());
+        let pools = pools(arguments.threads, scaling)?;
         let effort = Effort::new(arguments.quick);
         let progress = Progress::start((measured.len() * pools.len() + workloads.len()) as u64);
 
@@ -54,7 +53,7 @@ impl Session {
             }
         }
         let mut run = Run { pools: &pools, effort, roofs: &roofs, measurements: Vec::new() };
-        for workload in &workloads {
+        for workload in workloads {
             progress.say(workload.name.clone());
             let scalar = scalar && workload.with_scalar;
             run.measure(workload, &with_scalar(&isas, scalar))?;
@@ -83,22 +82,35 @@ fn with_scalar(isas: &[Isa], wanted: bool) -> Vec<Isa> {
     scalar.into_iter().chain(isas.iter().copied()).collect()
 }
 
-/// One thread, and as many as were asked for or the machine has.
-fn pools(asked: Option<usize>) -> Result<Vec<ThreadPool>> {
+/// One thread, and as many as were asked for or the machine has; with those `between`, the powers
+/// of two. From the fewest to all.
+fn pools(asked: Option<usize>, between: bool) -> Result<Vec<ThreadPool>> {
     let pool = |count| {
         let built = ThreadPoolBuilder::new().num_threads(count).build();
         built.context("--threads: the threads could not be started")
     };
     let all = pool(asked.unwrap_or(0))?;
-    match all.current_num_threads() {
-        1 => Ok(vec![all]),
-        _ => Ok(vec![pool(1)?, all]),
-    }
+    let powers_of_two = successors(Some(1), |count| Some(2 * count));
+    let fewer = powers_of_two.take_while(|&count| count < all.current_num_threads());
+    let fewer = fewer.take(if between { usize::MAX } else { 1 });
+    let mut pools = fewer.map(pool).collect::<Result<Vec<_>>>()?;
+    pools.push(all);
+    Ok(pools)
+}
+
+/// The first and the last; those between only for a workload of the scaling plot.
+fn pools_for<'a>(
+    workload: &Workload,
+    pools: &'a [ThreadPool],
+) -> impl Iterator<Item = &'a ThreadPool> + use<'a> {
+    let ends = [0, pools.len() - 1];
+    let between = workload.scaling.is_some();
+    let chosen = pools.iter().enumerate();
+    chosen.filter(move |(index, _)| between || ends.contains(index)).map(|(_, pool)| pool)
 }
 
 fn threads(pool: &ThreadPool) -> String {
-    let count = pool.current_num_threads();
-    format!("{count} thread{}", if count == 1 { "" } else { "s" })
+    in_words(pool.current_num_threads())
 }
 
 /// The workloads' part of a run.
@@ -115,7 +127,7 @@ impl Run<'_> {
         let mut trials =
             workloads.map(|workload| workload.task.prepare()).collect::<Result<Vec<_>>>()?;
         for &isa in isas {
-            for pool in self.pools {
+            for pool in pools_for(workload, self.pools) {
                 let effort = self.effort;
                 // A call too small to share would only repeat the measurement of one thread.
                 if pool.install(|| trials[0].threads(isa))? < pool.current_num_threads() {
@@ -149,6 +161,7 @@ impl Run<'_> {
         });
         Measurement {
             workload: workload.name.clone(),
+            scaling: workload.scaling,
             work,
             timing,
             plain,

@@ -19,6 +19,18 @@ pub struct Workload {
     pub quick: bool,
     /// Whether it is small enough for the scalar kernel to be measured unasked.
     pub with_scalar: bool,
+    /// Its point of the scaling plot. Such workloads are measured on numbers of threads between
+    /// one and all, too.
+    pub scaling: Option<ScalingPoint>,
+}
+
+/// Where a workload is in the scaling plot.
+#[derive(Clone, Copy, Debug)]
+pub struct ScalingPoint {
+    /// Keys of a row.
+    pub keys: usize,
+    /// Elements of a query row and of a key.
+    pub head_dim: usize,
 }
 
 /// What is computed.

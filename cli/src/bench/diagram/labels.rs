@@ -11,9 +11,10 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Keeps text off a rectangle.
-    pub fn take(&mut self, corner: Point, extent: Point) {
-        self.taken.push((corner, extent));
+    /// Keeps text off a point and what is so near.
+    pub fn take_around(&mut self, point: Point, distance: i32) {
+        let corner = (point.0 - distance, point.1 - distance);
+        self.take(corner, (2 * distance, 2 * distance));
     }
 
     /// Takes the first free of the candidates, which are middles, for a rectangle; the first of
@@ -28,6 +29,10 @@ impl Labels {
         let middle = free.or_else(|| candidates.next()).unwrap_or_default();
         self.take(corner(middle), extent);
         middle
+    }
+
+    fn take(&mut self, corner: Point, extent: Point) {
+        self.taken.push((corner, extent));
     }
 
     fn is_free(&self, corner: Point, extent: Point) -> bool {
