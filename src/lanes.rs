@@ -104,11 +104,11 @@ pub(crate) trait Lanes: Simd {
     /// Orders streamed writes before whatever publishes them to other threads.
     fn fence(self) {}
 
-    /// Copies a few lines if so many are left, between the dimensions of a tile: its accumulators
-    /// leave hardly a register, and writing waits for memory while multiply-adds wait for nothing.
-    /// Nothing where copying them all after the tile serves as well.
+    /// Copies a few lines if so many are left, and asks for one that comes next, between the dimensions of
+    /// a tile: its accumulators leave hardly a register, and memory is waited for while multiply-adds
+    /// wait for nothing. Nothing where copying all after the tile serves as well.
     #[inline(always)]
-    fn copy_between<const LINES: usize>(self, _: &mut LineCopy) {}
+    fn go_on<const LINES: usize>(self, _: &mut Meanwhile) {}
 
     /// Keeps the compiler from moving loads between the dimensions of a tile. Where accumulators
     /// and keys leave a handful of registers, loading for later dimensions early spills them.
@@ -119,10 +119,11 @@ pub(crate) trait Lanes: Simd {
 /// How far ahead of a copy its target is fetched, to be the core's own when its turn comes.
 pub(crate) const LINES_AHEAD: usize = 32;
 
-/// Lines of 16 elements on their way: `target = source · factor`, line by line, a few at a time.
+/// What goes on between the dimensions of a tile, some lines of 16 elements at a time: a copy,
+/// `target = source · factor`, and fetching what comes next.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct LineCopy {
+pub(crate) struct Meanwhile {
     source: *const f32,
     target: *mut f32,
     /// What is left.
@@ -132,17 +133,22 @@ pub(crate) struct LineCopy {
     factor: f32,
     /// Whether the target is written past the caches.
     streaming: u32,
+    /// The next line to be asked for, and how many there are.
+    upcoming: *const f32,
+    upcoming_lines: usize,
 }
 
-impl LineCopy {
+impl Meanwhile {
     /// Nothing to do.
-    pub(crate) const DONE: LineCopy = LineCopy {
+    pub(crate) const NOTHING: Meanwhile = Meanwhile {
         source: core::ptr::null(),
         target: core::ptr::null_mut(),
         lines: 0,
         source_step: 0,
         factor: 0.0,
         streaming: 0,
+        upcoming: core::ptr::null(),
+        upcoming_lines: 0,
     };
 
     /// Copies whole lines of `source`, or its one line again and again.
@@ -151,7 +157,7 @@ impl LineCopy {
     /// Until the copy is done or dropped, `source` is not written, and nothing else reads or writes
     /// `target`, `lines` lines from there. `streaming` wants lines of the cache.
     #[inline(always)]
-    pub(crate) unsafe fn new(
+    pub(crate) unsafe fn copying(
         source: &[f32],
         target: *mut f32,
         lines: usize,
@@ -162,7 +168,13 @@ impl LineCopy {
         assert!(repeat || source.len() == lines * LINE);
         let source_step = if repeat { 0 } else { LINE * size_of::<f32>() };
         let (source, streaming) = (source.as_ptr(), u32::from(streaming));
-        LineCopy { source, target, lines, source_step, factor, streaming }
+        Meanwhile { source, target, lines, source_step, factor, streaming, ..Self::NOTHING }
+    }
+
+    /// The same, and some lines are asked for, which need not exist.
+    #[inline(always)]
+    pub(crate) fn fetching(self, (upcoming, upcoming_lines): (*const f32, usize)) -> Self {
+        Meanwhile { upcoming, upcoming_lines, ..self }
     }
 
     /// Lines that are left.
@@ -213,7 +225,7 @@ portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2 });
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{BLOCK_WORDS, LINES_AHEAD, Lanes, LineCopy, LineKernel, TileShape};
+    use super::{BLOCK_WORDS, LINES_AHEAD, Lanes, LineKernel, Meanwhile, TileShape};
     use core::arch::{asm, x86_64::*};
     use core::mem::offset_of;
     use core::sync::atomic::{Ordering, compiler_fence};
@@ -335,14 +347,14 @@ mod x86 {
         sum
     }
 
-    /// [`Lanes::copy_between`]. Assembly, because it is one instruction to the compiler, which
+    /// [`Lanes::go_on`]. Assembly, because it is one instruction to the compiler, which
     /// otherwise finds reasons to move accumulators to the stack.
     ///
     /// # Safety
-    /// The promise of [`LineCopy::new`] has to hold.
+    /// The promise of [`Meanwhile::copying`] has to hold.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn copy_zmm<const LINES: usize>(copy: &mut LineCopy) {
+    unsafe fn copy_zmm<const LINES: usize>(copy: &mut Meanwhile) {
         // SAFETY: the caller's promise; it touches as many lines as are left.
         unsafe {
             let (a, b): (__m512, __m512);
@@ -379,6 +391,15 @@ mod x86 {
                 "add {to}, {count} * 64",
                 "mov qword ptr [{copy} + {target}], {to}",
                 "4:",
+                "mov {left}, qword ptr [{copy} + {upcoming_lines}]",
+                "sub {left}, 1",
+                "jb 5f",
+                "mov qword ptr [{copy} + {upcoming_lines}], {left}",
+                "mov {from}, qword ptr [{copy} + {upcoming}]",
+                "prefetcht1 byte ptr [{from}]",
+                "add {from}, 64",
+                "mov qword ptr [{copy} + {upcoming}], {from}",
+                "5:",
                 copy = in(reg) copy,
                 left = out(reg) _,
                 from = out(reg) _,
@@ -387,12 +408,14 @@ mod x86 {
                 b = out(zmm_reg) b,
                 count = const LINES,
                 ahead = const LINES_AHEAD * 64,
-                lines = const offset_of!(LineCopy, lines),
-                source = const offset_of!(LineCopy, source),
-                source_step = const offset_of!(LineCopy, source_step),
-                target = const offset_of!(LineCopy, target),
-                factor = const offset_of!(LineCopy, factor),
-                streaming = const offset_of!(LineCopy, streaming),
+                lines = const offset_of!(Meanwhile, lines),
+                source = const offset_of!(Meanwhile, source),
+                source_step = const offset_of!(Meanwhile, source_step),
+                target = const offset_of!(Meanwhile, target),
+                factor = const offset_of!(Meanwhile, factor),
+                streaming = const offset_of!(Meanwhile, streaming),
+                upcoming = const offset_of!(Meanwhile, upcoming),
+                upcoming_lines = const offset_of!(Meanwhile, upcoming_lines),
                 options(nostack),
             );
             // Typed, so that the compiler names whole registers.
@@ -400,14 +423,14 @@ mod x86 {
         }
     }
 
-    /// [`Lanes::copy_between`]. Assembly, because it is one instruction to the compiler, which
+    /// [`Lanes::go_on`]. Assembly, because it is one instruction to the compiler, which
     /// otherwise finds reasons to move accumulators to the stack.
     ///
     /// # Safety
-    /// The promise of [`LineCopy::new`] has to hold.
+    /// The promise of [`Meanwhile::copying`] has to hold.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn copy_ymm(copy: &mut LineCopy) {
+    unsafe fn copy_ymm(copy: &mut Meanwhile) {
         // SAFETY: the caller's promise; it touches as many lines as are left.
         unsafe {
             let (a, b): (__m256, __m256);
@@ -436,6 +459,15 @@ mod x86 {
                 "add {to}, 64",
                 "mov qword ptr [{copy} + {target}], {to}",
                 "4:",
+                "mov {left}, qword ptr [{copy} + {upcoming_lines}]",
+                "sub {left}, 1",
+                "jb 5f",
+                "mov qword ptr [{copy} + {upcoming_lines}], {left}",
+                "mov {from}, qword ptr [{copy} + {upcoming}]",
+                "prefetcht1 byte ptr [{from}]",
+                "add {from}, 64",
+                "mov qword ptr [{copy} + {upcoming}], {from}",
+                "5:",
                 copy = in(reg) copy,
                 left = out(reg) _,
                 from = out(reg) _,
@@ -443,12 +475,14 @@ mod x86 {
                 a = out(ymm_reg) a,
                 b = out(ymm_reg) b,
                 ahead = const LINES_AHEAD * 64,
-                lines = const offset_of!(LineCopy, lines),
-                source = const offset_of!(LineCopy, source),
-                source_step = const offset_of!(LineCopy, source_step),
-                target = const offset_of!(LineCopy, target),
-                factor = const offset_of!(LineCopy, factor),
-                streaming = const offset_of!(LineCopy, streaming),
+                lines = const offset_of!(Meanwhile, lines),
+                source = const offset_of!(Meanwhile, source),
+                source_step = const offset_of!(Meanwhile, source_step),
+                target = const offset_of!(Meanwhile, target),
+                factor = const offset_of!(Meanwhile, factor),
+                streaming = const offset_of!(Meanwhile, streaming),
+                upcoming = const offset_of!(Meanwhile, upcoming),
+                upcoming_lines = const offset_of!(Meanwhile, upcoming_lines),
                 options(nostack),
             );
             // Typed, so that the compiler names whole registers.
@@ -525,7 +559,7 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn copy_between<const LINES: usize>(self, copy: &mut LineCopy) {
+        fn go_on<const LINES: usize>(self, copy: &mut Meanwhile) {
             // SAFETY: `self` proves the instruction set; whoever made the copy promised the rest.
             unsafe { copy_ymm(copy) }
         }
@@ -614,7 +648,7 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn copy_between<const LINES: usize>(self, copy: &mut LineCopy) {
+        fn go_on<const LINES: usize>(self, copy: &mut Meanwhile) {
             // SAFETY: `self` proves the instruction set; whoever made the copy promised the rest.
             unsafe { copy_zmm::<LINES>(copy) }
         }

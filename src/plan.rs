@@ -47,6 +47,8 @@ pub struct Plan {
     pub(crate) pass_keys: usize,
     /// Whether the packed keys of all heads are more than the core's own caches hold.
     pub(crate) keys_are_far: bool,
+    /// Whether the keys of the next head are few enough to be fetched while this one is computed.
+    pub(crate) fetch_keys: bool,
     /// Heads whose packed keys are in memory at a time.
     pub(crate) heads_in_flight: usize,
     /// Blocks that a task computes one after another.
@@ -111,6 +113,7 @@ impl Plan {
             block_rows: 1,
             pass_keys: SEGMENT,
             keys_are_far: false,
+            fetch_keys: false,
             heads_in_flight: 1,
             blocks_per_task: 1,
             splits: 1,
@@ -124,6 +127,7 @@ impl Plan {
         };
         let packed_bytes = plan.packed_elements().saturating_mul(size_of::<f32>());
         plan.keys_are_far = packed_bytes.saturating_mul(heads) > caches.l2;
+        plan.fetch_keys = plan.key_access == KeyAccess::Packed && packed_bytes <= caches.l2 / 4;
         plan.choose_blocks(tile, &caches);
         plan.choose_tasks(&caches);
         let output_bytes = (extents.output_shape().iter())

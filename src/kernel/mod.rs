@@ -28,6 +28,7 @@ pub(crate) mod softmax;
 mod strip;
 pub(crate) mod tanh;
 mod tile;
+mod upcoming;
 pub(crate) mod widen;
 
 use crate::attention::Stage;
@@ -44,6 +45,7 @@ use output::Writer;
 use pack::{PANEL, QUERY_RUN};
 use strip::Strip;
 use tile::{KeySource, Packed, TilePass};
+use upcoming::Upcoming;
 
 /// What every task of a call shares.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +132,7 @@ impl Kernel for RowBlocks<'_> {
             rows.fill(call, head, plan.block(block));
             writer.keep_pace_with(&rows, &plan.keys_of(&segments));
             pack_queries(simd, call, &rows, query);
+            let mut upcoming = Upcoming::after(call, head, block);
             let mut strip = Strip::new(current, segments.start, plan);
             for segment in segments.clone() {
                 let keys = match (packed, call.inputs.key_head(head)) {
@@ -138,13 +141,14 @@ impl Kernel for RowBlocks<'_> {
                     }
                     (None, KeyHead::View(head)) => KeySource::Rows(head, 0),
                 };
-                let mut scorer = Scorer { call, rows: &rows, query, maxima, last_panel };
+                let (rows, upcoming) = (&rows, &mut upcoming);
+                let mut scorer = Scorer { call, rows, query, maxima, last_panel, upcoming };
                 scorer.score(simd, segment, keys, &mut strip, &mut writer);
                 let adjusted = !call.inputs.adjustments.is_empty();
                 let (strip, keys) = (&mut strip, plan.segment_keys(segment));
                 if adjusted {
                     let keys = keys.clone();
-                    simd.call(Adjust { call, strip, segment, keys, rows: &rows, maxima });
+                    simd.call(Adjust { call, strip, segment, keys, rows, maxima });
                 }
                 match plan.stage {
                     Stage::Weights => {
@@ -246,6 +250,7 @@ struct Scorer<'a> {
     /// The running maxima of the rows, a line each.
     maxima: &'a mut [f32],
     last_panel: &'a mut [f32],
+    upcoming: &'a mut Upcoming,
 }
 
 impl Scorer<'_> {
@@ -307,6 +312,7 @@ impl Scorer<'_> {
                     pitch,
                     maxima: &mut self.maxima[first_row * LINE..],
                     writer,
+                    upcoming: self.upcoming,
                 };
                 pass.compute(simd);
             }

@@ -6,7 +6,7 @@ use super::strip::Strip;
 #[cfg(feature = "half")]
 use super::widen::Narrow;
 use crate::attention::Stage;
-use crate::lanes::{LINES_AHEAD, Lanes, LineCopy};
+use crate::lanes::{LINES_AHEAD, Lanes, Meanwhile};
 use crate::problem::OutputData;
 use crate::shared::SharedSlice;
 use crate::workspace::LINE;
@@ -173,8 +173,8 @@ impl<'a> Writer<'a> {
     /// The run in hand, for a tile to go on with between its dimensions.
     #[inline(always)]
     #[allow(unsafe_code, reason = "the row's place in the shared output")]
-    pub(crate) fn lines_in_hand(&self) -> LineCopy {
-        let Some(data) = self.dense else { return LineCopy::DONE };
+    pub(crate) fn lines_in_hand(&self) -> Meanwhile {
+        let Some(data) = self.dense else { return Meanwhile::NOTHING };
         let Run { target, elements, values } = self.run;
         let target = place(&data, target..target + elements).as_mut_ptr();
         let (source, factor) = match values {
@@ -183,7 +183,7 @@ impl<'a> Writer<'a> {
         };
         let lines = elements / LINE;
         // SAFETY: strip and place are the writer's, which does nothing until the tile is done.
-        unsafe { LineCopy::new(source, target, lines, factor, self.call.plan.streaming) }
+        unsafe { Meanwhile::copying(source, target, lines, factor, self.call.plan.streaming) }
     }
 
     /// Takes a turn after a tile that has `computed` elements and `left` so many lines in hand: writes
@@ -384,7 +384,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Asks for lines as far ahead of those that are written now as [`Lanes::copy_between`] does: to write a
+    /// Asks for lines as far ahead of those that are written now as [`Lanes::go_on`] does: to write a
     /// line, the core has to have it first.
     #[inline(always)]
     fn fetch_ahead_of<S: Lanes>(

@@ -67,15 +67,59 @@ pub(crate) struct Ahead {
     row_stride: usize,
     line: usize,
     lines_per_row: usize,
+    /// Rows that are left, for [`Ahead::take`].
+    rows: usize,
 }
 
 impl Ahead {
+    pub(crate) const NOTHING: Ahead =
+        Ahead { row: core::ptr::null(), row_stride: 0, line: 0, lines_per_row: 1, rows: 0 };
+
     /// From row `first` of a head on, which need not exist.
     #[inline(always)]
     pub(crate) fn of_rows(head: &HeadRows<&[f32]>, first: usize, row_words: usize) -> Self {
         let row = head.data.as_ptr().wrapping_add(first * head.row_stride);
         let lines_per_row = row_words.div_ceil(LINE).max(1);
-        Ahead { row, row_stride: head.row_stride, line: 0, lines_per_row }
+        let rows = head.rows.saturating_sub(first);
+        Ahead { row, row_stride: head.row_stride, line: 0, lines_per_row, rows }
+    }
+
+    /// Some rows of a head of any type; nothing of rows that are no words.
+    #[inline(always)]
+    pub(crate) fn of_head(
+        head: &HeadRows<Elements<'_>>,
+        rows: Range<usize>,
+        head_dim: usize,
+    ) -> Self {
+        #[inline(always)]
+        fn of<T: Widen>(head: HeadRows<&[T]>, first: usize, head_dim: usize) -> Ahead {
+            let of_words = |words| Ahead::of_rows(&words, first, head_dim / T::PER_WORD);
+            head.words().map_or(Ahead::NOTHING, of_words)
+        }
+        let ahead = match head.data {
+            Elements::F32(data) => of(head.with(data), rows.start, head_dim),
+            #[cfg(feature = "half")]
+            Elements::F16(data) => of(head.with(data), rows.start, head_dim),
+            #[cfg(feature = "half")]
+            Elements::Bf16(data) => of(head.with(data), rows.start, head_dim),
+        };
+        Ahead { rows: ahead.rows.min(rows.len()), ..ahead }
+    }
+
+    /// The next lines that stand together, `most` at most, which counts them as asked for.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, most: usize) -> (*const f32, usize) {
+        if self.rows == 0 {
+            return (self.row, 0);
+        }
+        let next = self.row.wrapping_add(self.line * LINE);
+        let lines = most.min(self.lines_per_row - self.line);
+        self.line += lines;
+        if self.line == self.lines_per_row {
+            (self.line, self.rows) = (0, self.rows - 1);
+            self.row = self.row.wrapping_add(self.row_stride);
+        }
+        (next, lines)
     }
 
     /// Asks for as much as a block of words of one panel is.

@@ -27,9 +27,10 @@
 use super::block::Row;
 use super::output::Writer;
 use super::pack::{Ahead, HeadRows, PANEL, QUERY_RUN};
+use super::upcoming::Upcoming;
 use super::widen::Widen;
 use crate::element::Elements;
-use crate::lanes::{BLOCK_WORDS, Lanes, LineCopy, LineKernel};
+use crate::lanes::{BLOCK_WORDS, Lanes, LineKernel, Meanwhile};
 use crate::workspace::LINE;
 use core::ops::Range;
 
@@ -78,7 +79,7 @@ trait Source: Copy {
         query: &[[[f32; QUERY_RUN]; ROWS]],
         key: usize,
         head_dim: usize,
-        copy: &mut LineCopy,
+        meanwhile: &mut Meanwhile,
     ) -> Sums<S, ROWS, PANELS, REGISTERS>;
 }
 
@@ -96,12 +97,12 @@ impl Source for Packed<'_> {
         query: &[[[f32; QUERY_RUN]; ROWS]],
         key: usize,
         head_dim: usize,
-        copy: &mut LineCopy,
+        meanwhile: &mut Meanwhile,
     ) -> Sums<S, ROWS, PANELS, REGISTERS> {
         let panels = &self.panels[key * head_dim..][..PANELS * PANEL * head_dim];
         let (panels, _) = S::as_simd_f32s(panels).0.as_chunks::<REGISTERS>();
         let panel = |i: usize| &panels[i * head_dim..][..head_dim];
-        tile(simd, query, core::array::from_fn(panel), copy)
+        tile(simd, query, core::array::from_fn(panel), meanwhile)
     }
 }
 
@@ -119,7 +120,7 @@ impl<T: Widen> Source for Unpacked<'_, T> {
         query: &[[[f32; QUERY_RUN]; ROWS]],
         key: usize,
         head_dim: usize,
-        _: &mut LineCopy,
+        _: &mut Meanwhile,
     ) -> Sums<S, ROWS, PANELS, REGISTERS> {
         tile_of_rows(simd, query, &self.0, self.1 + key, head_dim)
     }
@@ -138,7 +139,7 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
     simd: S,
     query: &[[[f32; QUERY_RUN]; ROWS]],
     panels: [&[[S::f32s; REGISTERS]]; PANELS],
-    copy: &mut LineCopy,
+    meanwhile: &mut Meanwhile,
 ) -> Sums<S, ROWS, PANELS, REGISTERS> {
     let mut sums = [[[simd.splat_f32s(0.0); REGISTERS]; PANELS]; ROWS];
     let runs = panels[0].len() / QUERY_RUN;
@@ -149,9 +150,9 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
             simd.end_dimension();
         }
         if const { ROWS * PANELS > 8 } {
-            simd.copy_between::<2>(copy);
+            simd.go_on::<2>(meanwhile);
         } else if const { ROWS > 1 } {
-            simd.copy_between::<1>(copy);
+            simd.go_on::<1>(meanwhile);
         }
     }
     if let Some(query) = query.get(runs) {
@@ -258,6 +259,7 @@ pub(crate) struct TilePass<'a, 'w> {
     pub(crate) maxima: &'a mut [f32],
     /// Takes a turn after each step.
     pub(crate) writer: &'a mut Writer<'w>,
+    pub(crate) upcoming: &'a mut Upcoming,
 }
 
 impl TilePass<'_, '_> {
@@ -368,9 +370,10 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
         let TileRows(pass, keys) = self;
         let query = &pass.query[..ROWS * pass.head_dim.next_multiple_of(QUERY_RUN)];
         let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();
-        let mut copy = pass.writer.lines_in_hand();
+        let upcoming = pass.upcoming.take(pass.head_dim / QUERY_RUN);
+        let mut meanwhile = pass.writer.lines_in_hand().fetching(upcoming);
         let mut sums: Sums<S, ROWS, PANELS, REGISTERS> =
-            keys.sums(simd, query, key, pass.head_dim, &mut copy);
+            keys.sums(simd, query, key, pass.head_dim, &mut meanwhile);
         if !whole {
             exclude(simd, pass.rows, pass.first_key + key, &mut sums);
         }
@@ -383,7 +386,7 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
                 *max = simd.max_f32s(scores, *max);
             }
         }
-        pass.writer.write_tile(simd, ROWS * width, copy.lines());
+        pass.writer.write_tile(simd, ROWS * width, meanwhile.lines());
         width
     }
 }
