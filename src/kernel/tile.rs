@@ -313,16 +313,7 @@ impl<K: Source, const ROWS: usize> LineKernel for TileRows<'_, '_, K, ROWS> {
     #[inline(always)]
     fn run<S: Lanes, const REGISTERS: usize>(mut self, simd: S) {
         const { assert!(PANEL == LINE) };
-        let maxima = core::mem::take(&mut self.0.maxima);
-        let maxima = &mut maxima.as_chunks_mut::<LINE>().0[..ROWS];
-        let mut running = [simd.splat_f32s(0.0); ROWS];
-        for (running, maxima) in running.iter_mut().zip(&*maxima) {
-            *running = S::as_simd_f32s(maxima).0[0];
-        }
-        self.compute_keys::<S, REGISTERS>(simd, &mut running);
-        for (maxima, running) in maxima.iter_mut().zip(running) {
-            S::as_mut_simd_f32s(maxima).0[0] = running;
-        }
+        self.compute_keys::<S, REGISTERS>(simd);
     }
 }
 
@@ -331,11 +322,7 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
     /// need them to hide the latency of the FMA. Panels to which some rows attend in part come one
     /// by one.
     #[inline(always)]
-    fn compute_keys<S: Lanes, const REGISTERS: usize>(
-        &mut self,
-        simd: S,
-        running: &mut [S::f32s; ROWS],
-    ) {
+    fn compute_keys<S: Lanes, const REGISTERS: usize>(&mut self, simd: S) {
         let at_once = if ROWS == 1 && S::F32_LANES > 1 { 4 } else { S::TILE.panels };
         let at_once = at_once.min(self.1.panels_at_once(ROWS));
         let TilePass { first_key, end_key, .. } = self.0;
@@ -348,11 +335,11 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
         while key < end {
             let inner = if key < inner_start { 0 } else { inner_end.saturating_sub(key) };
             key += if at_once == 4 && inner >= 4 * PANEL {
-                self.step::<S, 4, REGISTERS>(simd, key, true, running)
+                self.step::<S, 4, REGISTERS>(simd, key, true)
             } else if at_once >= 2 && inner >= 2 * PANEL {
-                self.step::<S, 2, REGISTERS>(simd, key, true, running)
+                self.step::<S, 2, REGISTERS>(simd, key, true)
             } else {
-                self.step::<S, 1, REGISTERS>(simd, key, inner > 0, running)
+                self.step::<S, 1, REGISTERS>(simd, key, inner > 0)
             };
         }
     }
@@ -365,7 +352,6 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
         simd: S,
         key: usize,
         whole: bool,
-        running: &mut [S::f32s; ROWS],
     ) -> usize {
         let TileRows(pass, keys) = self;
         let query = &pass.query[..ROWS * pass.head_dim.next_multiple_of(QUERY_RUN)];
@@ -375,13 +361,18 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
         let mut sums: Sums<S, ROWS, PANELS, REGISTERS> =
             keys.sums(simd, query, key, pass.head_dim, &mut meanwhile);
         if !whole {
-            exclude(simd, pass.rows, pass.first_key + key, &mut sums);
+            // As many rows as sums, known to the compiler: else it keeps these in memory throughout.
+            let rows = pass.rows.first_chunk::<ROWS>().expect("a row for each sum");
+            exclude(simd, rows, pass.first_key + key, &mut sums);
         }
         let width = PANELS * PANEL;
         let scores = &mut pass.scores[key..][..(ROWS - 1) * pass.pitch + width];
-        for ((row, sums), max) in sums.iter().enumerate().zip(running) {
+        // The maxima stay in memory: in registers they would be too many beside the sums.
+        let maxima = pass.maxima.as_chunks_mut::<LINE>().0[..ROWS].iter_mut();
+        for ((row, sums), maxima) in sums.iter().enumerate().zip(maxima) {
             let scores = &mut scores[row * pass.pitch..][..width];
             S::as_mut_simd_f32s(scores).0.copy_from_slice(sums.as_flattened());
+            let max = &mut S::as_mut_simd_f32s(maxima).0[0];
             for &scores in sums.as_flattened() {
                 *max = simd.max_f32s(scores, *max);
             }
@@ -395,7 +386,7 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
 #[inline(always)]
 fn exclude<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
     simd: S,
-    rows: &[Row],
+    rows: &[Row; ROWS],
     first: usize,
     sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
 ) {
