@@ -182,9 +182,13 @@ impl Plan {
             self.heads_in_flight = self.heads.max(1);
         } else {
             let head_bytes = self.memory().packed.saturating_mul(size_of::<f32>());
-            self.heads_in_flight = (self.wanted_tasks().div_ceil(blocks))
-                .min(caches.l3 / head_bytes.max(1))
-                .clamp(1, self.heads.max(1));
+            // Threads wait for each other twice a wave of heads: few waves, then, of as many heads as
+            // leave room in the last cache.
+            let in_cache = caches.l3 / 4 / head_bytes.max(1);
+            self.heads_in_flight = match self.threads {
+                1 => 1,
+                _ => in_cache.clamp(1, self.heads.max(1)),
+            };
             let blocks_in_flight = self.heads_in_flight * blocks;
             self.blocks_per_task = (blocks_in_flight / self.wanted_tasks()).clamp(1, blocks);
         }
