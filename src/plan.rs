@@ -19,7 +19,7 @@ pub(crate) const MARGIN: usize = PANEL;
 const MOST_BLOCK_ROWS: usize = 48;
 
 /// Tasks per thread that even out what the threads get.
-const TASKS_PER_THREAD: usize = 8;
+const TASKS_PER_THREAD: usize = 16;
 
 /// How a call will run; made by [`Attention::plan`](crate::Attention::plan).
 ///
