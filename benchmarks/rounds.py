@@ -16,8 +16,8 @@ from workloads import Workload
 #: A turn takes at least about this long: shorter calls are repeated within it.
 TURN_SECONDS = 1e-3
 
-#: Before each turn, for threads that wait busily for more work to give up.
-PAUSE_SECONDS = 2e-3
+#: Before each turn, for threads that wait busily for more work to give up: OpenBLAS's take 18 ms.
+PAUSE_SECONDS = 25e-3
 
 #: Calls of each form, to find the fastest: so many, and for so long, at least. (Of a few calls of some
 #: microseconds, the shortest says little.)

@@ -148,10 +148,10 @@ impl Plan {
         let row_bytes = self.segments().max(1) * self.segment_pitch() * size_of::<f32>();
         let in_strips = |bytes: usize| bytes / 2 / row_bytes;
         // Where a head's packed keys stay in L2, a few tiles of rows are enough for each panel;
-        // else as many as fit, so that it pays for its way from further out.
+        // else as many as half of L2 holds, so that it pays for its way from further out.
         let wanted = match self.packed_elements().saturating_mul(size_of::<f32>()) {
             packed if packed <= caches.l2 / 2 => in_strips(4 * caches.l1),
-            _ => in_strips(caches.l2),
+            _ => in_strips(caches.l2 / 2),
         };
         let even = self.heads.saturating_mul(self.rows) / self.wanted_tasks();
         let whole_tiles = |rows: usize| (rows / tile.rows * tile.rows).max(tile.rows);
