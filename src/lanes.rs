@@ -4,8 +4,8 @@
 //! consecutive keys as there are lanes, one register per word, keys in lanes. A word is 32 bits: a
 //! dimension, or two of a narrow type.
 //!
-//! Nothing here rounds: these move data and choose, so the numerics contract does not depend on
-//! them.
+//! These move data and choose; only the copy of [`Lanes::go_on`] rounds, by the one multiplication that
+//! it is. So the numerics contract does not depend on them.
 #![allow(unsafe_code, reason = "intrinsics; every one is wrapped in a checked, safe function")]
 
 use crate::workspace::LINE;
@@ -354,7 +354,7 @@ mod x86 {
     /// The promise of [`Meanwhile::copying`] has to hold.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn copy_zmm<const LINES: usize>(copy: &mut Meanwhile) {
+    unsafe fn go_on_zmm<const LINES: usize>(copy: &mut Meanwhile) {
         // SAFETY: the caller's promise; it touches as many lines as are left.
         unsafe {
             let (a, b): (__m512, __m512);
@@ -430,7 +430,7 @@ mod x86 {
     /// The promise of [`Meanwhile::copying`] has to hold.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn copy_ymm(copy: &mut Meanwhile) {
+    unsafe fn go_on_ymm(copy: &mut Meanwhile) {
         // SAFETY: the caller's promise; it touches as many lines as are left.
         unsafe {
             let (a, b): (__m256, __m256);
@@ -561,7 +561,7 @@ mod x86 {
         #[inline(always)]
         fn go_on<const LINES: usize>(self, copy: &mut Meanwhile) {
             // SAFETY: `self` proves the instruction set; whoever made the copy promised the rest.
-            unsafe { copy_ymm(copy) }
+            unsafe { go_on_ymm(copy) }
         }
 
         #[inline(always)]
@@ -650,7 +650,7 @@ mod x86 {
         #[inline(always)]
         fn go_on<const LINES: usize>(self, copy: &mut Meanwhile) {
             // SAFETY: `self` proves the instruction set; whoever made the copy promised the rest.
-            unsafe { copy_zmm::<LINES>(copy) }
+            unsafe { go_on_zmm::<LINES>(copy) }
         }
 
         /// Without, the compiler may move loads for later dimensions up, and accumulators to the stack.
