@@ -94,7 +94,7 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => pulp::aarch64::Neon::is_available(),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => pulp::x86::V3::is_available(),
+            Isa::Avx2 => pulp::x86::V3::is_available() && has_f16c(),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => pulp::x86::V4::is_available(),
             #[allow(unreachable_patterns, reason = "which arms are left depends on the target")]
@@ -166,6 +166,19 @@ impl Isa {
             #[allow(unreachable_patterns, reason = "which arms are left depends on the target")]
             _ => unreachable!("{PROMISE}"),
         }
+    }
+}
+
+/// Whether `Lanes::widen_f16` of AVX2 can run: every CPU with AVX2 so far has the instruction.
+#[cfg(target_arch = "x86_64")]
+fn has_f16c() -> bool {
+    #[cfg(all(feature = "half", feature = "std"))]
+    {
+        std::is_x86_feature_detected!("f16c")
+    }
+    #[cfg(not(all(feature = "half", feature = "std")))]
+    {
+        cfg!(any(not(feature = "half"), target_feature = "f16c"))
     }
 }
 

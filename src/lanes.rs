@@ -490,6 +490,32 @@ mod x86 {
         }
     }
 
+    /// [`Lanes::widen_f16`]. Assembly, because pulp's AVX2 does not stand for F16C: as an intrinsic it
+    /// would be a call.
+    ///
+    /// # Safety
+    /// The CPU has to have F16C.
+    #[cfg(feature = "half")]
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn widen_8(halves: __m256i) -> __m256 {
+        let halves = _mm256_srli_epi32::<16>(halves);
+        // The halves of each 128 bits, twice, then those of both side by side.
+        let halves = _mm256_packus_epi32(halves, halves);
+        let halves = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(halves));
+        let wide;
+        // SAFETY: the caller's promise; the assembly touches its registers only.
+        unsafe {
+            asm!(
+                "vcvtph2ps {wide}, {halves}",
+                wide = out(ymm_reg) wide,
+                halves = in(xmm_reg) halves,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        wide
+    }
+
     impl Lanes for V3 {
         const TILE: TileShape = TileShape { rows: 6, panels: 1 };
 
@@ -529,6 +555,13 @@ mod x86 {
                 let sum = _mm256_add_epi32(pulp::cast(values), pulp::cast(addend));
                 pulp::cast(_mm256_andnot_ps(below, pulp::cast(sum)))
             }
+        }
+
+        #[cfg(feature = "half")]
+        #[inline(always)]
+        fn widen_f16(self, halves: Self::u32s) -> Self::f32s {
+            // SAFETY: `self` proves AVX2; `Isa::is_available` asks for F16C besides.
+            pulp::cast(unsafe { widen_8(pulp::cast(halves)) })
         }
 
         #[inline(always)]
@@ -693,6 +726,24 @@ mod aarch64 {
             }
             // SAFETY: `self` proves NEON.
             unsafe { outlined(self, kernel) }
+        }
+
+        /// Assembly for the conversion, whose intrinsic wants a type that stable Rust 1.89 lacks.
+        #[cfg(feature = "half")]
+        #[inline(always)]
+        fn widen_f16(self, halves: Self::u32s) -> Self::f32s {
+            let wide: float32x4_t;
+            // SAFETY: `self` proves NEON; the assembly touches its registers only.
+            unsafe {
+                let halves = vshrn_n_u32::<16>(pulp::cast(halves));
+                core::arch::asm!(
+                    "fcvtl {wide:v}.4s, {halves:v}.4h",
+                    wide = lateout(vreg) wide,
+                    halves = in(vreg) halves,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+            pulp::cast(wide)
         }
 
         #[inline(always)]
