@@ -1,0 +1,481 @@
+//! AVX2 and AVX-512.
+
+use super::{BLOCK_WORDS, LINES_AHEAD, Lanes, LineKernel, Meanwhile, TileShape};
+use core::arch::{asm, x86_64::*};
+use core::mem::offset_of;
+use core::sync::atomic::{Ordering, compiler_fence};
+use pulp::x86::{V3, V4};
+
+/// The lane block of rows that are `row_stride` elements apart. Assembly, because the compiler
+/// would otherwise keep a pointer for every row, on the stack.
+///
+/// # Safety
+/// Each row has to have 4 elements.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; BLOCK_WORDS] {
+    let (a, b, c, d): (__m256, __m256, __m256, __m256);
+    // SAFETY: the caller's promise; the assembly reads four elements of each row.
+    unsafe {
+        asm!(
+            "vmovups {a:x}, xmmword ptr [{row}]",
+            "vmovups {b:x}, xmmword ptr [{row} + {stride}]",
+            "vmovups {c:x}, xmmword ptr [{row} + 2*{stride}]",
+            "vmovups {d:x}, xmmword ptr [{row} + {stride_3}]",
+            "lea {row}, [{row} + 4*{stride}]",
+            "vinsertf128 {a}, {a}, xmmword ptr [{row}], 1",
+            "vinsertf128 {b}, {b}, xmmword ptr [{row} + {stride}], 1",
+            "vinsertf128 {c}, {c}, xmmword ptr [{row} + 2*{stride}], 1",
+            "vinsertf128 {d}, {d}, xmmword ptr [{row} + {stride_3}], 1",
+            a = out(ymm_reg) a,
+            b = out(ymm_reg) b,
+            c = out(ymm_reg) c,
+            d = out(ymm_reg) d,
+            row = inout(reg) rows => _,
+            stride = in(reg) row_stride * size_of::<f32>(),
+            stride_3 = in(reg) 3 * row_stride * size_of::<f32>(),
+            options(readonly, nostack, preserves_flags),
+        );
+        let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+        [
+            _mm256_shuffle_ps::<0x44>(ab_low, cd_low),
+            _mm256_shuffle_ps::<0xee>(ab_low, cd_low),
+            _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+            _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+        ]
+    }
+}
+
+/// The lane block of rows that are `row_stride` elements apart. Assembly, because the compiler
+/// would otherwise keep a pointer for every row, on the stack.
+///
+/// # Safety
+/// Each row has to have 4 elements.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_16(rows: *const f32, row_stride: usize) -> [__m512; BLOCK_WORDS] {
+    let (a, b, c, d): (__m512, __m512, __m512, __m512);
+    // SAFETY: the caller's promise; the assembly reads four elements of each row.
+    unsafe {
+        // A masked broadcast is a load and a blend: it leaves the shuffle port alone.
+        asm!(
+            "vbroadcastf32x4 {a}, xmmword ptr [{row}]",
+            "vbroadcastf32x4 {b}, xmmword ptr [{row} + {stride}]",
+            "vbroadcastf32x4 {c}, xmmword ptr [{row} + 2*{stride}]",
+            "vbroadcastf32x4 {d}, xmmword ptr [{row} + {stride_3}]",
+            "lea {row}, [{row} + 4*{stride}]",
+            "vbroadcastf32x4 {a}{{{second}}}, xmmword ptr [{row}]",
+            "vbroadcastf32x4 {b}{{{second}}}, xmmword ptr [{row} + {stride}]",
+            "vbroadcastf32x4 {c}{{{second}}}, xmmword ptr [{row} + 2*{stride}]",
+            "vbroadcastf32x4 {d}{{{second}}}, xmmword ptr [{row} + {stride_3}]",
+            "lea {row}, [{row} + 4*{stride}]",
+            "vbroadcastf32x4 {a}{{{third}}}, xmmword ptr [{row}]",
+            "vbroadcastf32x4 {b}{{{third}}}, xmmword ptr [{row} + {stride}]",
+            "vbroadcastf32x4 {c}{{{third}}}, xmmword ptr [{row} + 2*{stride}]",
+            "vbroadcastf32x4 {d}{{{third}}}, xmmword ptr [{row} + {stride_3}]",
+            "lea {row}, [{row} + 4*{stride}]",
+            "vbroadcastf32x4 {a}{{{fourth}}}, xmmword ptr [{row}]",
+            "vbroadcastf32x4 {b}{{{fourth}}}, xmmword ptr [{row} + {stride}]",
+            "vbroadcastf32x4 {c}{{{fourth}}}, xmmword ptr [{row} + 2*{stride}]",
+            "vbroadcastf32x4 {d}{{{fourth}}}, xmmword ptr [{row} + {stride_3}]",
+            a = out(zmm_reg) a,
+            b = out(zmm_reg) b,
+            c = out(zmm_reg) c,
+            d = out(zmm_reg) d,
+            second = in(kreg) 0x00f0_u16,
+            third = in(kreg) 0x0f00_u16,
+            fourth = in(kreg) 0xf000_u16,
+            row = inout(reg) rows => _,
+            stride = in(reg) row_stride * size_of::<f32>(),
+            stride_3 = in(reg) 3 * row_stride * size_of::<f32>(),
+            options(readonly, nostack, preserves_flags),
+        );
+        let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+        let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+        [
+            _mm512_shuffle_ps::<0x44>(ab_low, cd_low),
+            _mm512_shuffle_ps::<0xee>(ab_low, cd_low),
+            _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
+            _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
+        ]
+    }
+}
+
+/// The sum of integers where a bit is set, else 0. Assembly, because the compiler would
+/// otherwise add and mask in two instructions.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_where(kept: __mmask16, a: __m512, b: __m512) -> __m512 {
+    let sum;
+    // SAFETY: the assembly touches its registers only.
+    unsafe {
+        asm!(
+            "vpaddd {sum}{{{kept}}}{{z}}, {a}, {b}",
+            sum = lateout(zmm_reg) sum,
+            kept = in(kreg) kept,
+            a = in(zmm_reg) a,
+            b = in(zmm_reg) b,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
+}
+
+/// [`Lanes::go_on`]. Assembly, because it is one instruction to the compiler, which
+/// otherwise finds reasons to move accumulators to the stack.
+///
+/// # Safety
+/// The promise of [`Meanwhile::copying`] has to hold.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn go_on_zmm<const LINES: usize>(copy: &mut Meanwhile) {
+    // SAFETY: the caller's promise; it touches as many lines as are left.
+    unsafe {
+        let (a, b): (__m512, __m512);
+        asm!(
+            "mov {left}, qword ptr [{copy} + {lines}]",
+            "sub {left}, {count}",
+            "jb 4f",
+            "mov qword ptr [{copy} + {lines}], {left}",
+            "mov {from}, qword ptr [{copy} + {source}]",
+            "mov {to}, qword ptr [{copy} + {target}]",
+            "vbroadcastss {a}, dword ptr [{copy} + {factor}]",
+            "vmulps {b}, {a}, zmmword ptr [{from}]",
+            "add {from}, qword ptr [{copy} + {source_step}]",
+            ".if {count} == 2",
+            "vmulps {a}, {a}, zmmword ptr [{from}]",
+            "add {from}, qword ptr [{copy} + {source_step}]",
+            ".endif",
+            "mov qword ptr [{copy} + {source}], {from}",
+            "cmp dword ptr [{copy} + {streaming}], 0",
+            "jne 2f",
+            "vmovups zmmword ptr [{to}], {b}",
+            "prefetchw byte ptr [{to} + {ahead}]",
+            ".if {count} == 2",
+            "vmovups zmmword ptr [{to} + 64], {a}",
+            "prefetchw byte ptr [{to} + {ahead} + 64]",
+            ".endif",
+            "jmp 3f",
+            "2:",
+            "vmovntps zmmword ptr [{to}], {b}",
+            ".if {count} == 2",
+            "vmovntps zmmword ptr [{to} + 64], {a}",
+            ".endif",
+            "3:",
+            "add {to}, {count} * 64",
+            "mov qword ptr [{copy} + {target}], {to}",
+            "4:",
+            "mov {left}, qword ptr [{copy} + {upcoming_lines}]",
+            "sub {left}, 1",
+            "jb 5f",
+            "mov qword ptr [{copy} + {upcoming_lines}], {left}",
+            "mov {from}, qword ptr [{copy} + {upcoming}]",
+            "prefetcht1 byte ptr [{from}]",
+            "add {from}, 64",
+            "mov qword ptr [{copy} + {upcoming}], {from}",
+            "5:",
+            copy = in(reg) copy,
+            left = out(reg) _,
+            from = out(reg) _,
+            to = out(reg) _,
+            a = out(zmm_reg) a,
+            b = out(zmm_reg) b,
+            count = const LINES,
+            ahead = const LINES_AHEAD * 64,
+            lines = const offset_of!(Meanwhile, lines),
+            source = const offset_of!(Meanwhile, source),
+            source_step = const offset_of!(Meanwhile, source_step),
+            target = const offset_of!(Meanwhile, target),
+            factor = const offset_of!(Meanwhile, factor),
+            streaming = const offset_of!(Meanwhile, streaming),
+            upcoming = const offset_of!(Meanwhile, upcoming),
+            upcoming_lines = const offset_of!(Meanwhile, upcoming_lines),
+            options(nostack),
+        );
+        // Typed, so that the compiler names whole registers.
+        _ = (a, b);
+    }
+}
+
+/// [`Lanes::go_on`]. Assembly, because it is one instruction to the compiler, which
+/// otherwise finds reasons to move accumulators to the stack.
+///
+/// # Safety
+/// The promise of [`Meanwhile::copying`] has to hold.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn go_on_ymm(copy: &mut Meanwhile) {
+    // SAFETY: the caller's promise; it touches as many lines as are left.
+    unsafe {
+        let (a, b): (__m256, __m256);
+        asm!(
+            "mov {left}, qword ptr [{copy} + {lines}]",
+            "sub {left}, 1",
+            "jb 4f",
+            "mov qword ptr [{copy} + {lines}], {left}",
+            "mov {from}, qword ptr [{copy} + {source}]",
+            "mov {to}, qword ptr [{copy} + {target}]",
+            "vbroadcastss {a}, dword ptr [{copy} + {factor}]",
+            "vmulps {b}, {a}, ymmword ptr [{from}]",
+            "vmulps {a}, {a}, ymmword ptr [{from} + 32]",
+            "add {from}, qword ptr [{copy} + {source_step}]",
+            "mov qword ptr [{copy} + {source}], {from}",
+            "cmp dword ptr [{copy} + {streaming}], 0",
+            "jne 2f",
+            "vmovups ymmword ptr [{to}], {b}",
+            "vmovups ymmword ptr [{to} + 32], {a}",
+            "prefetchw byte ptr [{to} + {ahead}]",
+            "jmp 3f",
+            "2:",
+            "vmovntps ymmword ptr [{to}], {b}",
+            "vmovntps ymmword ptr [{to} + 32], {a}",
+            "3:",
+            "add {to}, 64",
+            "mov qword ptr [{copy} + {target}], {to}",
+            "4:",
+            "mov {left}, qword ptr [{copy} + {upcoming_lines}]",
+            "sub {left}, 1",
+            "jb 5f",
+            "mov qword ptr [{copy} + {upcoming_lines}], {left}",
+            "mov {from}, qword ptr [{copy} + {upcoming}]",
+            "prefetcht1 byte ptr [{from}]",
+            "add {from}, 64",
+            "mov qword ptr [{copy} + {upcoming}], {from}",
+            "5:",
+            copy = in(reg) copy,
+            left = out(reg) _,
+            from = out(reg) _,
+            to = out(reg) _,
+            a = out(ymm_reg) a,
+            b = out(ymm_reg) b,
+            ahead = const LINES_AHEAD * 64,
+            lines = const offset_of!(Meanwhile, lines),
+            source = const offset_of!(Meanwhile, source),
+            source_step = const offset_of!(Meanwhile, source_step),
+            target = const offset_of!(Meanwhile, target),
+            factor = const offset_of!(Meanwhile, factor),
+            streaming = const offset_of!(Meanwhile, streaming),
+            upcoming = const offset_of!(Meanwhile, upcoming),
+            upcoming_lines = const offset_of!(Meanwhile, upcoming_lines),
+            options(nostack),
+        );
+        // Typed, so that the compiler names whole registers.
+        _ = (a, b);
+    }
+}
+
+/// [`Lanes::widen_f16`]. Assembly, because pulp's AVX2 does not stand for F16C: as an intrinsic it
+/// would be a call.
+///
+/// # Safety
+/// The CPU has to have F16C.
+#[cfg(feature = "half")]
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn widen_8(halves: __m256i) -> __m256 {
+    let halves = _mm256_srli_epi32::<16>(halves);
+    // The halves of each 128 bits, twice, then those of both side by side.
+    let halves = _mm256_packus_epi32(halves, halves);
+    let halves = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(halves));
+    let wide;
+    // SAFETY: the caller's promise; the assembly touches its registers only.
+    unsafe {
+        asm!(
+            "vcvtph2ps {wide}, {halves}",
+            wide = out(ymm_reg) wide,
+            halves = in(xmm_reg) halves,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    wide
+}
+
+impl Lanes for V3 {
+    const TILE: TileShape = TileShape { rows: 6, panels: 1 };
+
+    /// Rows `r` and `r + 4` share a register, half each, so that the 4×4 transpose inside
+    /// the halves leaves the keys in order.
+    #[inline(always)]
+    fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS] {
+        assert!(rows.len() >= 7 * row_stride + BLOCK_WORDS);
+        // SAFETY: `self` proves AVX2; the assertion keeps the last row inside `rows`.
+        unsafe { transpose_8(rows.as_ptr(), row_stride) }.map(pulp::cast)
+    }
+
+    /// NaN converts to `i32::MIN`, whose shift is 0.
+    #[inline(always)]
+    fn split(self, x: Self::f32s) -> (Self::f32s, Self::u32s) {
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        let x = pulp::cast(x);
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let fraction = _mm256_sub_ps(x, _mm256_round_ps::<NEAREST>(x));
+            let exponent = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(x));
+            (pulp::cast(fraction), pulp::cast(exponent))
+        }
+    }
+
+    #[inline(always)]
+    fn add_or_zero_below(
+        self,
+        values: Self::f32s,
+        addend: Self::u32s,
+        x: Self::f32s,
+        bound: f32,
+    ) -> Self::f32s {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let below = _mm256_cmp_ps::<_CMP_LT_OQ>(pulp::cast(x), _mm256_set1_ps(bound));
+            let sum = _mm256_add_epi32(pulp::cast(values), pulp::cast(addend));
+            pulp::cast(_mm256_andnot_ps(below, pulp::cast(sum)))
+        }
+    }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn widen_f16(self, halves: Self::u32s) -> Self::f32s {
+        // SAFETY: `self` proves AVX2; `Isa::is_available` asks for F16C besides.
+        pulp::cast(unsafe { widen_8(pulp::cast(halves)) })
+    }
+
+    #[inline(always)]
+    fn stream(self, output: &mut [f32], values: Self::f32s) {
+        assert!(output.len() == 8 && output.as_ptr().addr().is_multiple_of(32));
+        // SAFETY: length and alignment are asserted; `self` proves AVX.
+        unsafe { _mm256_stream_ps(output.as_mut_ptr(), pulp::cast(values)) }
+    }
+
+    #[inline(always)]
+    fn call<K: LineKernel>(self, kernel: K) -> K::Output {
+        #[inline(never)]
+        #[target_feature(
+            enable = "avx,avx2,bmi1,bmi2,fma,fxsr,lzcnt,popcnt,sse,sse2,sse3,sse4.1,sse4.2,ssse3"
+        )]
+        fn outlined<K: LineKernel>(simd: V3, kernel: K) -> K::Output {
+            kernel.run::<V3, 2>(simd)
+        }
+        // SAFETY: `self` proves these features.
+        unsafe { outlined(self, kernel) }
+    }
+
+    /// Without, the compiler may keep keys of two dimensions at a time, and an accumulator on the
+    /// stack. The fence is no instruction.
+    #[inline(always)]
+    fn end_dimension(self) {
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    #[inline(always)]
+    fn go_on<const LINES: usize>(self, copy: &mut Meanwhile) {
+        // SAFETY: `self` proves the instruction set; whoever made the copy promised the rest.
+        unsafe { go_on_ymm(copy) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, address: *const f32) {
+        // SAFETY: a prefetch reads nothing and cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: SSE is part of x86-64.
+        unsafe { _mm_sfence() }
+    }
+}
+
+impl Lanes for V4 {
+    const TILE: TileShape = TileShape { rows: 8, panels: 2 };
+
+    /// Rows `r`, `r + 4`, `r + 8` and `r + 12` share a register, a quarter each, so that the
+    /// 4×4 transpose inside the quarters leaves the keys in order.
+    #[inline(always)]
+    fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS] {
+        assert!(rows.len() >= 15 * row_stride + BLOCK_WORDS);
+        // SAFETY: `self` proves AVX-512; the assertion keeps the last row inside `rows`.
+        unsafe { transpose_16(rows.as_ptr(), row_stride) }.map(pulp::cast)
+    }
+
+    /// NaN converts to `i32::MIN`, whose shift is 0.
+    #[inline(always)]
+    fn split(self, x: Self::f32s) -> (Self::f32s, Self::u32s) {
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        let x = pulp::cast(x);
+        // SAFETY: `self` proves AVX-512. (`vreduceps`, the fraction at once, takes longer.)
+        unsafe {
+            let fraction = _mm512_sub_ps(x, _mm512_roundscale_ps::<NEAREST>(x));
+            let exponent = _mm512_slli_epi32::<23>(_mm512_cvt_roundps_epi32::<NEAREST>(x));
+            (pulp::cast(fraction), pulp::cast(exponent))
+        }
+    }
+
+    #[inline(always)]
+    fn add_or_zero_below(
+        self,
+        values: Self::f32s,
+        addend: Self::u32s,
+        x: Self::f32s,
+        bound: f32,
+    ) -> Self::f32s {
+        // SAFETY: `self` proves AVX-512.
+        unsafe {
+            let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(pulp::cast(x), _mm512_set1_ps(bound));
+            pulp::cast(add_where(kept, pulp::cast(values), pulp::cast(addend)))
+        }
+    }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn widen_f16(self, halves: Self::u32s) -> Self::f32s {
+        // SAFETY: `self` proves AVX-512.
+        unsafe {
+            let halves = _mm512_srli_epi32::<16>(pulp::cast(halves));
+            pulp::cast(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(halves)))
+        }
+    }
+
+    #[inline(always)]
+    fn stream(self, output: &mut [f32], values: Self::f32s) {
+        assert!(output.len() == 16 && output.as_ptr().addr().is_multiple_of(64));
+        // SAFETY: length and alignment are asserted; `self` proves AVX-512.
+        unsafe { _mm512_stream_ps(output.as_mut_ptr(), pulp::cast(values)) }
+    }
+
+    #[inline(always)]
+    fn call<K: LineKernel>(self, kernel: K) -> K::Output {
+        #[inline(never)]
+        #[target_feature(
+            enable = "avx,avx2,bmi1,bmi2,fma,fxsr,lzcnt,popcnt,sse,sse2,sse3,sse4.1,sse4.2,ssse3,avx512f,avx512bw,avx512cd,avx512dq,avx512vl"
+        )]
+        fn outlined<K: LineKernel>(simd: V4, kernel: K) -> K::Output {
+            kernel.run::<V4, 1>(simd)
+        }
+        // SAFETY: `self` proves these features.
+        unsafe { outlined(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn go_on<const LINES: usize>(self, copy: &mut Meanwhile) {
+        // SAFETY: `self` proves the instruction set; whoever made the copy promised the rest.
+        unsafe { go_on_zmm::<LINES>(copy) }
+    }
+
+    /// Without, the compiler may move loads for later dimensions up, and accumulators to the stack.
+    #[inline(always)]
+    fn end_dimension(self) {
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    #[inline(always)]
+    fn prefetch(self, address: *const f32) {
+        // SAFETY: a prefetch reads nothing and cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: SSE is part of x86-64.
+        unsafe { _mm_sfence() }
+    }
+}
