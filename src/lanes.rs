@@ -4,11 +4,10 @@
 //! consecutive keys as there are lanes, one register per word, keys in lanes. A word is 32 bits: a
 //! dimension, or two of a narrow type.
 //!
-//! These move data and choose; only the copy of [`Lanes::go_on`] rounds, by the one multiplication that
-//! it is. So the numerics contract does not depend on them.
+//! These move data and choose; only the copy of [`Lanes::go_on`] rounds, by the one multiplication
+//! that it is. So the numerics contract does not depend on them.
 #![allow(unsafe_code, reason = "intrinsics; every one is wrapped in a checked, safe function")]
 
-use crate::workspace::LINE;
 use pulp::Simd;
 
 /// Words of a key that one transposing load covers.
@@ -104,84 +103,16 @@ pub(crate) trait Lanes: Simd {
     /// Orders streamed writes before whatever publishes them to other threads.
     fn fence(self) {}
 
-    /// Copies a few lines if so many are left, and asks for one that comes next, between the dimensions of
-    /// a tile: its accumulators leave hardly a register, and memory is waited for while multiply-adds
-    /// wait for nothing. Nothing where copying all after the tile serves as well.
+    /// Copies a few of the lines that wait, and fetches one, between the dimensions of a tile: its
+    /// accumulators leave hardly a register. Nothing where copying all after the tile serves as
+    /// well.
     #[inline(always)]
-    fn go_on<const LINES: usize>(self, _: &mut Meanwhile) {}
+    fn go_on(self, _: &mut Meanwhile) {}
 
     /// Keeps the compiler from moving loads between the dimensions of a tile. Where accumulators
     /// and keys leave a handful of registers, loading for later dimensions early spills them.
     #[inline(always)]
     fn end_dimension(self) {}
-}
-
-/// How far ahead of a copy its target is fetched, to be the core's own when its turn comes.
-pub(crate) const LINES_AHEAD: usize = 32;
-
-/// What goes on between the dimensions of a tile, some lines of 16 elements at a time: a copy,
-/// `target = source · factor`, and fetching what comes next.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Meanwhile {
-    source: *const f32,
-    target: *mut f32,
-    /// What is left.
-    lines: usize,
-    /// From one line of the source to the next, in bytes; 0 repeats it.
-    source_step: usize,
-    factor: f32,
-    /// Whether the target is written past the caches.
-    streaming: u32,
-    /// The next line to be asked for, and how many there are.
-    upcoming: *const f32,
-    upcoming_lines: usize,
-}
-
-impl Meanwhile {
-    /// Nothing to do.
-    pub(crate) const NOTHING: Meanwhile = Meanwhile {
-        source: core::ptr::null(),
-        target: core::ptr::null_mut(),
-        lines: 0,
-        source_step: 0,
-        factor: 0.0,
-        streaming: 0,
-        upcoming: core::ptr::null(),
-        upcoming_lines: 0,
-    };
-
-    /// Copies whole lines of `source`, or its one line again and again.
-    ///
-    /// # Safety
-    /// Until the copy is done or dropped, `source` is not written, and nothing else reads or writes
-    /// `target`, `lines` lines from there. `streaming` wants lines of the cache.
-    #[inline(always)]
-    pub(crate) unsafe fn copying(
-        source: &[f32],
-        target: *mut f32,
-        lines: usize,
-        factor: f32,
-        streaming: bool,
-    ) -> Self {
-        let repeat = source.len() == LINE;
-        assert!(repeat || source.len() == lines * LINE);
-        let source_step = if repeat { 0 } else { LINE * size_of::<f32>() };
-        let (source, streaming) = (source.as_ptr(), u32::from(streaming));
-        Meanwhile { source, target, lines, source_step, factor, streaming, ..Self::NOTHING }
-    }
-
-    /// The same, and some lines are asked for, which need not exist.
-    #[inline(always)]
-    pub(crate) fn fetching(self, (upcoming, upcoming_lines): (*const f32, usize)) -> Self {
-        Meanwhile { upcoming, upcoming_lines, ..self }
-    }
-
-    /// Lines that are left.
-    #[inline(always)]
-    pub(crate) fn lines(&self) -> usize {
-        self.lines
-    }
 }
 
 /// A lane block gathered element by element.
@@ -222,6 +153,9 @@ portable_lanes!(pulp::Scalar128b, 4, TileShape { rows: 6, panels: 1 });
 portable_lanes!(pulp::Scalar256b, 2, TileShape { rows: 6, panels: 1 });
 #[cfg(feature = "testing")]
 portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2 });
+
+mod meanwhile;
+pub(crate) use meanwhile::Meanwhile;
 
 #[cfg(target_arch = "x86_64")]
 mod x86;

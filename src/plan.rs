@@ -49,9 +49,9 @@ pub struct Plan {
     pub(crate) keys_are_far: bool,
     /// Whether the keys of the next head are few enough to be fetched while this one is computed.
     pub(crate) fetch_keys: bool,
-    /// Heads whose packed keys are in memory at a time.
-    pub(crate) heads_in_flight: usize,
-    /// Blocks that a task computes one after another.
+    /// Heads whose blocks are shared out at a time.
+    pub(crate) wave_heads: usize,
+    /// Blocks that a task computes one after another, of one head or several.
     pub(crate) blocks_per_task: usize,
     /// Tasks that share the segments of one block; 1 unless a task has one block.
     pub(crate) splits: usize,
@@ -114,7 +114,7 @@ impl Plan {
             pass_keys: SEGMENT,
             keys_are_far: false,
             fetch_keys: false,
-            heads_in_flight: 1,
+            wave_heads: 1,
             blocks_per_task: 1,
             splits: 1,
             strips_per_thread: 1,
@@ -159,7 +159,8 @@ impl Plan {
         let pass_panels = (caches.l2 / 8).checked_div(pass_bytes).unwrap_or(usize::MAX);
         self.pass_keys = pass_panels.clamp(1, SEGMENT / PANEL) * PANEL;
         self.block_rows = whole_tiles(wanted.min(MOST_BLOCK_ROWS).min(even)).min(self.rows.max(1));
-        if self.blocks_per_head() > 1 && in_strips(caches.l2) >= self.block_rows {
+        let blocks = self.heads.saturating_mul(self.blocks_per_head());
+        if blocks > 1 && in_strips(caches.l2) >= self.block_rows {
             self.strips_per_thread = 2;
         }
     }
@@ -179,18 +180,17 @@ impl Plan {
         }
         if self.splits > 1 {
             self.strips_per_thread = 1;
-            self.heads_in_flight = self.heads.max(1);
+            self.wave_heads = self.heads.max(1);
+        } else if self.threads == 1 {
+            self.wave_heads = self.heads.max(1);
+            self.blocks_per_task = all_blocks.max(1);
         } else {
             let head_bytes = self.memory().packed.saturating_mul(size_of::<f32>());
             // Threads wait for each other twice a wave of heads: few waves, then, of as many heads as
             // leave room in the last cache.
             let in_cache = caches.l3 / 4 / head_bytes.max(1);
-            self.heads_in_flight = match self.threads {
-                1 => 1,
-                _ => in_cache.clamp(1, self.heads.max(1)),
-            };
-            let blocks_in_flight = self.heads_in_flight * blocks;
-            self.blocks_per_task = (blocks_in_flight / self.wanted_tasks()).clamp(1, blocks);
+            self.wave_heads = in_cache.clamp(1, self.heads.max(1));
+            self.blocks_per_task = (self.wave_heads * blocks / self.wanted_tasks()).max(1);
         }
     }
 
@@ -222,7 +222,7 @@ impl Plan {
         self.block_rows * self.segment_pitch() + 2 * self.block_rows.next_multiple_of(LINE)
     }
 
-    /// Elements of one head's packed keys.
+    /// Elements of one head's packed keys, whole lines.
     pub(crate) fn packed_elements(&self) -> usize {
         self.keys.next_multiple_of(PANEL) * self.head_dim
     }
@@ -237,23 +237,34 @@ impl Plan {
         self.rows.div_ceil(self.block_rows)
     }
 
-    /// The rows of a block.
+    /// The head of a block that is counted over all heads, and which of the head's it is.
+    pub(crate) fn head_of(&self, block: usize) -> (usize, usize) {
+        (block / self.blocks_per_head(), block % self.blocks_per_head())
+    }
+
+    /// The rows of a head's block.
     pub(crate) fn block(&self, block: usize) -> Range<usize> {
         let start = block * self.block_rows;
         start..self.rows.min(start + self.block_rows)
     }
 
-    /// Tasks per head.
-    pub(crate) fn tasks_per_head(&self) -> usize {
-        self.blocks_per_head().div_ceil(self.blocks_per_task) * self.splits
+    /// Whether the task that computes the rows of a head packs its keys, too.
+    pub(crate) fn tasks_pack(&self) -> bool {
+        self.key_access == KeyAccess::Packed && self.threads == 1
     }
 
-    /// What a task of a head computes.
-    pub(crate) fn task(&self, task: usize) -> Task {
+    /// Tasks of some heads.
+    pub(crate) fn tasks(&self, heads: usize) -> usize {
+        (heads * self.blocks_per_head()).div_ceil(self.blocks_per_task) * self.splits
+    }
+
+    /// What a task of some heads computes.
+    pub(crate) fn task(&self, heads: &Range<usize>, task: usize) -> Task {
         let (run, split) = (task / self.splits, task % self.splits);
-        let (first, segments) = (run * self.blocks_per_task, self.segments());
+        let blocks = heads.start * self.blocks_per_head()..heads.end * self.blocks_per_head();
+        let (first, segments) = (blocks.start + run * self.blocks_per_task, self.segments());
         Task {
-            blocks: first..self.blocks_per_head().min(first + self.blocks_per_task),
+            blocks: first..blocks.end.min(first + self.blocks_per_task),
             segments: split * segments / self.splits..(split + 1) * segments / self.splits,
         }
     }
@@ -284,10 +295,10 @@ impl Plan {
         let strip = self.strip_elements(self.segments()).saturating_mul(self.strips_per_thread);
         Memory {
             packed: match self.key_access {
-                KeyAccess::Packed => lines(self.packed_elements()),
+                KeyAccess::Packed => self.packed_elements(),
                 KeyAccess::Rows | KeyAccess::Caller => 0,
             },
-            packed_count: self.heads_in_flight,
+            packed_count: if self.tasks_pack() { 1 } else { self.wave_heads },
             strip,
             strip_count: strips,
             query: lines(self.block_rows.saturating_mul(self.query_row_elements())),
@@ -304,7 +315,7 @@ impl Plan {
 /// What a task computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Task {
-    /// Blocks of a head.
+    /// Blocks, counted over all heads.
     pub(crate) blocks: Range<usize>,
     /// Segments of their rows.
     pub(crate) segments: Range<usize>,

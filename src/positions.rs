@@ -65,14 +65,20 @@ impl<'a> Positions<'a> {
         row as i128 + offset
     }
 
+    /// Whether all rows of a batch entry may attend to all of its keys.
+    #[inline]
+    pub(crate) fn are_alike(&self) -> bool {
+        self.causal.is_none() && self.window == (None, None)
+    }
+
     /// The keys that a row may attend to; `keys` are those of its batch entry.
     #[inline]
     pub(crate) fn allowed(&self, row: usize, query_rows: usize, keys: usize) -> Range<usize> {
-        let (left, right) = self.window;
-        let right = if self.causal.is_some() { Some(0) } else { right };
-        if left.is_none() && right.is_none() {
+        if self.are_alike() {
             return 0..keys;
         }
+        let (left, right) = self.window;
+        let right = if self.causal.is_some() { Some(0) } else { right };
         let position = self.position(row, query_rows, keys);
         let clamp = |key: i128| key.clamp(0, keys as i128) as usize;
         let end = right.map_or(keys, |right| clamp(position + right as i128 + 1));

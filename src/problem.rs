@@ -172,6 +172,14 @@ impl<'a> Inputs<'a> {
         self.positions.allowed(index.row, query_rows, self.positions.keys_of(index.batch, keys))
     }
 
+    /// The keys that all rows of key head `head` (counted over the batch) may attend to by their
+    /// position, if these are the same.
+    pub(crate) fn common_keys(&self, head: usize) -> Option<Range<usize>> {
+        let Extents { kv_heads, keys, .. } = self.extents;
+        let keys = self.positions.keys_of(head / kv_heads, keys);
+        self.positions.are_alike().then_some(0..keys)
+    }
+
     /// The keys of key head `head` (counted over the batch) that any row may attend to.
     pub(crate) fn keys_in_use(&self, head: usize) -> Range<usize> {
         let Extents { kv_heads, query_rows, .. } = self.extents;
@@ -188,9 +196,9 @@ impl<'a> Inputs<'a> {
 
     /// The sink of a query head, in the units of the stage.
     #[inline]
-    pub(crate) fn sink(&self, q_head: usize) -> f32 {
+    pub(crate) fn sink(&self, q_head: usize) -> Option<f32> {
         let stage = self.adjustments.stage;
-        self.sinks.map_or(f32::NEG_INFINITY, |sinks| in_units_of(stage, sinks[q_head]))
+        self.sinks.map(|sinks| in_units_of(stage, sinks[q_head]))
     }
 
     /// The ALiBi slope of a query head, in the units of the stage.

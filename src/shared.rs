@@ -47,6 +47,20 @@ impl<'a, T> SharedSlice<'a, T> {
         }
     }
 
+    /// A part of the slice, to be read.
+    ///
+    /// # Panics
+    /// If the range is not inside the slice.
+    ///
+    /// # Safety
+    /// While the result lives, nothing may write to the range.
+    #[inline(always)]
+    pub(crate) unsafe fn read(&self, range: Range<usize>) -> &'a [T] {
+        assert!(range.start <= range.end && range.end <= self.length);
+        // SAFETY: inside the slice by the assertion, not written by the caller's promise.
+        unsafe { core::slice::from_raw_parts(self.start.add(range.start), range.len()) }
+    }
+
     /// Where an element is; the pointer is not to be dereferenced.
     #[inline(always)]
     pub(crate) fn address(&self, index: usize) -> *const T {

@@ -23,8 +23,6 @@ pub(crate) struct Row {
     /// The keys that it may attend to by its position, from the first one to behind the last.
     first_key: usize,
     end_key: usize,
-    /// A logit that takes part in the normalisation and gets no weight; −∞ for none.
-    pub(crate) sink: f32,
 }
 
 impl Row {
@@ -46,19 +44,15 @@ impl<'a> BlockRows<'a> {
     /// Becomes some rows of a head's group.
     #[inline(always)]
     pub(crate) fn fill(&mut self, call: Call<'_>, head: usize, rows: Range<usize>) {
+        let common = call.inputs.common_keys(head);
         (self.count, self.alike) = (rows.len(), true);
         let mut before = None;
         for (row, index) in self.memory.iter_mut().zip(call.inputs.row_indices(head, rows)) {
-            let keys = call.inputs.allowed_keys(index);
+            let keys = common.clone().unwrap_or_else(|| call.inputs.allowed_keys(index));
             self.alike &= before.is_none_or(|before| before == keys);
             before = Some(keys.clone());
-            *row = Row {
-                index,
-                start: call.output.row_start(index),
-                first_key: keys.start,
-                end_key: keys.end,
-                sink: call.inputs.sink(index.q_head),
-            };
+            let start = call.output.row_start(index);
+            *row = Row { index, start, first_key: keys.start, end_key: keys.end };
         }
     }
 

@@ -66,7 +66,8 @@ impl Exponentials<'_, '_> {
         let mut maxima = [f32::NEG_INFINITY; ROWS];
         for ((max, running), place) in maxima.iter_mut().zip(running).zip(places) {
             *max = simd.reduce_max_f32s(S::as_simd_f32s(running).0[0]);
-            if !self.adjusted && !place.keys_in(&self.keys).is_empty() {
+            let nothing = *max == f32::NEG_INFINITY;
+            if nothing && !self.adjusted && !place.keys_in(&self.keys).is_empty() {
                 *max = softmax::maximum_of_some(*max);
             }
         }

@@ -33,8 +33,8 @@ pub(crate) mod widen;
 
 use crate::attention::Stage;
 use crate::isa::Kernel;
-use crate::lanes::Lanes;
-use crate::plan::Plan;
+use crate::lanes::{Lanes, LineKernel};
+use crate::plan::{KeyAccess, Plan};
 use crate::problem::{Inputs, KeyHead, Output};
 use crate::workspace::LINE;
 use adjust::Adjust;
@@ -69,6 +69,15 @@ impl Kernel for PackPanels<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
+        simd.call(self);
+    }
+}
+
+impl LineKernel for PackPanels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
         let plan = self.call.plan;
         let panel_elements = PANEL * plan.head_dim;
         let (KeyHead::View(head), 1..) = (self.call.inputs.key_head(self.head), panel_elements)
@@ -85,17 +94,34 @@ impl Kernel for PackPanels<'_> {
     }
 }
 
+/// The packed keys of this call, if it packs any.
+#[derive(Debug)]
+pub(crate) enum Panels<'a> {
+    /// Those of the heads from this one on, packed before.
+    Shared(usize, &'a [f32]),
+    /// Room for those of one head.
+    Own(&'a mut [f32]),
+}
+
+impl Panels<'_> {
+    #[inline(always)]
+    fn of_head(&self, head: usize, plan: &Plan) -> &[f32] {
+        let elements = plan.packed_elements();
+        match self {
+            Panels::Shared(first, panels) => &panels[(head - first) * elements..][..elements],
+            Panels::Own(panels) => panels,
+        }
+    }
+}
+
 /// Computes some blocks of rows in a run of segments.
 #[derive(Debug)]
 pub(crate) struct RowBlocks<'a> {
     pub(crate) call: Call<'a>,
-    /// The key head, counted over the batch.
-    pub(crate) head: usize,
-    /// Blocks of the head's group.
+    /// Blocks, counted over all heads.
     pub(crate) blocks: Range<usize>,
     pub(crate) segments: Range<usize>,
-    /// The head's keys, if this call has packed them.
-    pub(crate) packed: Option<&'a [f32]>,
+    pub(crate) panels: Panels<'a>,
     /// The strips, one or two.
     pub(crate) strips: &'a mut [f32],
     /// Room for what only this task uses.
@@ -120,26 +146,32 @@ impl Kernel for RowBlocks<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        let RowBlocks { call, head, blocks, segments, packed, strips, scratch } = self;
+        let RowBlocks { call, blocks, segments, mut panels, strips, scratch } = self;
         let Scratch { query, maxima, last_panel, rows } = scratch;
         let plan = call.plan;
         let (rows, written_rows) = rows.split_at_mut(plan.block_rows);
         let mut rows = BlockRows::new(rows);
-        let (mut current, spare) = strips.split_at_mut(plan.strip_elements(segments.len()));
+        let (strip, spare) = strips.split_at_mut(plan.strip_elements(segments.len()));
+        let mut strip = Strip::new(strip, segments.start, plan);
+        let spare = Strip::new(spare, segments.start, plan);
         let written_rows = BlockRows::new(written_rows);
         let mut writer = Writer::new(call, segments.clone(), spare, written_rows);
         for block in blocks {
-            rows.fill(call, head, plan.block(block));
+            let (head, head_block) = plan.head_of(block);
+            if let Panels::Own(packed) = &mut panels
+                && head_block == 0
+            {
+                simd.call(PackPanels { call, head, first_panel: 0, packed });
+            }
+            rows.fill(call, head, plan.block(head_block));
             writer.keep_pace_with(&rows, &plan.keys_of(&segments));
             pack_queries(simd, call, &rows, query);
-            let mut upcoming = Upcoming::after(call, head, block);
-            let mut strip = Strip::new(current, segments.start, plan);
+            let mut upcoming = Upcoming::after(call, head, head_block);
             for segment in segments.clone() {
-                let keys = match (packed, call.inputs.key_head(head)) {
-                    (Some(panels), _) | (None, KeyHead::Packed(panels)) => {
-                        KeySource::Packed(Packed { panels, far: plan.keys_are_far })
-                    }
-                    (None, KeyHead::View(head)) => KeySource::Rows(head, 0),
+                let keys = match (plan.key_access, call.inputs.key_head(head)) {
+                    (KeyAccess::Rows, KeyHead::View(head)) => KeySource::Rows(head, 0),
+                    (_, KeyHead::Packed(panels)) => KeySource::packed(panels, plan),
+                    (_, KeyHead::View(_)) => KeySource::packed(panels.of_head(head, plan), plan),
                 };
                 let (rows, upcoming) = (&rows, &mut upcoming);
                 let mut scorer = Scorer { call, rows, query, maxima, last_panel, upcoming };
@@ -162,13 +194,13 @@ impl Kernel for RowBlocks<'_> {
                 continue;
             }
             if plan.stage == Stage::Weights {
-                merge(simd, plan, &rows, &mut strip);
+                merge(simd, call, &rows, &mut strip);
             }
             writer.finish(simd);
-            writer.start(&mut current, &mut rows);
+            writer.start(&mut strip, &mut rows);
             if plan.strips_per_thread == 1 {
                 writer.finish(simd);
-                writer.give_back(&mut current);
+                writer.give_back(&mut strip);
             }
         }
         writer.finish(simd);
@@ -180,7 +212,7 @@ impl Kernel for RowBlocks<'_> {
 #[derive(Debug)]
 pub(crate) struct FinishBlock<'a> {
     pub(crate) call: Call<'a>,
-    pub(crate) head: usize,
+    /// Counted over all heads.
     pub(crate) block: usize,
     /// All segments.
     pub(crate) strip: &'a mut [f32],
@@ -193,11 +225,13 @@ impl Kernel for FinishBlock<'_> {
 
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
-        let FinishBlock { call, head, block, strip, rows } = self;
+        let FinishBlock { call, block, strip, rows } = self;
         let plan = call.plan;
         let mut rows = BlockRows::new(rows);
+        let (head, block) = plan.head_of(block);
         rows.fill(call, head, plan.block(block));
-        merge(simd, plan, &rows, &mut Strip::new(strip, 0, plan));
+        let mut strip = Strip::new(strip, 0, plan);
+        merge(simd, call, &rows, &mut strip);
         Writer::new(call, 0..plan.segments(), strip, rows).finish(simd);
         simd.fence();
     }
@@ -230,14 +264,18 @@ fn pack_queries<S: Lanes>(_: S, call: Call<'_>, rows: &BlockRows, query: &mut [f
 
 /// Merges the segments of a strip.
 #[inline(always)]
-fn merge<S: Lanes>(simd: S, plan: &Plan, rows: &BlockRows<'_>, strip: &mut Strip<'_>) {
+fn merge<S: Lanes>(simd: S, call: Call<'_>, rows: &BlockRows<'_>, strip: &mut Strip<'_>) {
+    let segments = call.plan.segments();
+    let sink = |row: &Row| call.inputs.sink(row.index.q_head);
     for (i, rows) in rows.rows().chunks(S::F32_LANES).enumerate() {
-        let mut sinks = [f32::NEG_INFINITY; LINE];
-        for (sink, row) in sinks.iter_mut().zip(rows) {
-            *sink = row.sink;
-        }
-        let sinks = S::as_simd_f32s(&sinks).0[0];
-        softmax::merge_segments(simd, plan.segments(), i * S::F32_LANES, sinks, strip);
+        let sinks = sink(&rows[0]).map(|_| {
+            let mut sinks = [f32::NEG_INFINITY; LINE];
+            for (lane, sink) in sinks.iter_mut().zip(rows.iter().filter_map(sink)) {
+                *lane = sink;
+            }
+            S::as_simd_f32s(&sinks).0[0]
+        });
+        softmax::merge_segments(simd, segments, i * S::F32_LANES, sinks, strip);
     }
 }
 

@@ -174,18 +174,20 @@ fn pack_row<T: Widen>(
     pitch: usize,
 ) {
     let elements = head.data;
-    let mut packed = packed.iter_mut().step_by(pitch);
-    if head.dim_stride == 1 {
-        let (runs, rest) = elements[..head_dim].as_chunks::<QUERY_RUN>();
-        for (run, packed) in runs.iter().zip(&mut packed) {
-            *packed = run.map(|element| element.widen() * factor);
-        }
-        for (packed, element) in packed.flatten().zip(rest) {
-            *packed = element.widen() * factor;
-        }
-    } else {
-        for (dim, packed) in packed.flatten().enumerate().take(head_dim) {
+    if head.dim_stride != 1 {
+        let packed = packed.iter_mut().step_by(pitch).flatten();
+        for (dim, packed) in packed.enumerate().take(head_dim) {
             *packed = elements[dim * head.dim_stride].widen() * factor;
+        }
+        return;
+    }
+    let (runs, rest) = elements[..head_dim].as_chunks::<QUERY_RUN>();
+    for (run, packed) in runs.iter().zip(packed.chunks_mut(pitch)) {
+        packed[0] = run.map(|element| element.widen() * factor);
+    }
+    if !rest.is_empty() {
+        for (packed, element) in packed[runs.len() * pitch].iter_mut().zip(rest) {
+            *packed = element.widen() * factor;
         }
     }
 }
@@ -277,25 +279,23 @@ fn pack_register<S: Lanes, T: Widen>(
 #[inline(always)]
 fn pack_few<T: Widen>(head: &HeadRows<&[T]>, first_key: usize, keys: usize, panel: &mut [f32]) {
     let head_dim = panel.len() / PANEL;
-    for key in (0..keys).step_by(FEW) {
-        let mut rows: [&[T]; FEW] = [&[]; FEW];
-        for (i, row) in rows.iter_mut().enumerate() {
-            *row =
-                &head.data[(first_key + (key + i).min(keys - 1)) * head.row_stride..][..head_dim];
-        }
-        let whole = head_dim / FEW * FEW;
-        for dim in (0..whole).step_by(FEW) {
+    for key in (0..keys.min(PANEL)).step_by(FEW) {
+        let row = |i: usize| {
+            let row = first_key + (key + i).min(keys - 1);
+            head.data[row * head.row_stride..][..head_dim].as_chunks::<FEW>()
+        };
+        let [(a, a_rest), (b, b_rest), (c, c_rest), (d, d_rest)] = from_fn(row);
+        let (blocks, rest) = panel.as_chunks_mut::<{ FEW * PANEL }>();
+        for ((((a, b), c), d), packed) in a.iter().zip(b).zip(c).zip(d).zip(blocks) {
             // Of fixed size, it is transposed in registers.
-            let block: [[T; FEW]; FEW] = from_fn(|i| from_fn(|j| rows[i][dim + j]));
-            let packed = &mut panel[dim * PANEL..][..FEW * PANEL];
-            for j in 0..FEW {
-                packed[j * PANEL + key..][..FEW].copy_from_slice(&block.map(|row| row[j].widen()));
+            for dim in 0..FEW {
+                let elements = [a[dim], b[dim], c[dim], d[dim]].map(Widen::widen);
+                packed[dim * PANEL..][..PANEL][key..][..FEW].copy_from_slice(&elements);
             }
         }
-        for dim in whole..head_dim {
-            for (row, packed) in rows.iter().zip(&mut panel[dim * PANEL + key..][..FEW]) {
-                *packed = row[dim].widen();
-            }
+        for (dim, packed) in rest.chunks_exact_mut(PANEL).enumerate() {
+            let elements = [a_rest[dim], b_rest[dim], c_rest[dim], d_rest[dim]].map(Widen::widen);
+            packed[key..][..FEW].copy_from_slice(&elements);
         }
     }
 }

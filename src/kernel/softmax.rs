@@ -103,23 +103,31 @@ pub(crate) fn maximum_of_some(max: f32) -> f32 {
 }
 
 /// Merges the segments of as many rows as there are lanes: replaces each segment's sums by the
-/// factors that normalise its exponentials.
+/// factors that normalise its exponentials. `sinks`, if there are any, are −∞ for rows without.
 #[inline(always)]
 pub(crate) fn merge_segments<S: Lanes>(
     simd: S,
     segments: usize,
     first_row: usize,
-    sinks: S::f32s,
+    sinks: Option<S::f32s>,
     strip: &mut Strip<'_>,
 ) {
-    let mut max = sinks;
+    let nothing = simd.splat_f32s(f32::NEG_INFINITY);
+    let mut max = sinks.unwrap_or(nothing);
     for segment in 0..segments {
         let (segment_max, _) = statistics::<S>(strip, segment, first_row);
         max = simd.max_f32s(*segment_max, max);
     }
     // Of rows with nothing left, not even a sink, all factors are 0.
     let zero = simd.splat_f32s(0.0);
-    let empty = simd.less_than_or_equal_f32s(max, simd.splat_f32s(f32::NEG_INFINITY));
+    let empty = simd.less_than_or_equal_f32s(max, nothing);
+    if let (1, None) = (segments, sinks) {
+        // c = exp2(0) = 1, unless there is a NaN anyway.
+        let (_, sum) = statistics::<S>(strip, 0, first_row);
+        let inverse = simd.div_f32s(simd.splat_f32s(1.0), *sum);
+        *sum = simd.select_f32s(empty, zero, inverse);
+        return;
+    }
     let shift = simd.select_f32s(empty, zero, max);
     let mut sum = zero;
     for segment in 0..segments {
@@ -128,7 +136,9 @@ pub(crate) fn merge_segments<S: Lanes>(
         sum = simd.mul_add_f32s(*segment_sum, correction, sum);
         *segment_sum = correction;
     }
-    sum = simd.add_f32s(sum, exp2(simd, simd.sub_f32s(sinks, shift)));
+    if let Some(sinks) = sinks {
+        sum = simd.add_f32s(sum, exp2(simd, simd.sub_f32s(sinks, shift)));
+    }
     let inverse = simd.div_f32s(simd.splat_f32s(1.0), sum);
     let inverse = simd.select_f32s(empty, zero, inverse);
     for segment in 0..segments {

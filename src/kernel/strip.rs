@@ -46,10 +46,23 @@ impl<'a> Strip<'a> {
         self.pitch
     }
 
-    /// Index of a row's first score of a segment in the data.
+    /// Index of a row's first score of a segment in the strip.
     #[inline(always)]
     pub(crate) fn row_start(&self, segment: usize, row: usize) -> usize {
         self.segment_range(segment).start + row * self.pitch
+    }
+
+    /// What stands in the strip from an index on.
+    #[inline(always)]
+    pub(crate) fn from(&self, index: usize) -> &[f32] {
+        &self.data[index..]
+    }
+
+    /// The sum of a row, or what it has been replaced by.
+    #[inline(always)]
+    pub(crate) fn sum(&self, segment: usize, row: usize) -> f32 {
+        let maxima = self.rows.next_multiple_of(LINE);
+        self.data[self.row_start(segment, self.rows) + maxima + row]
     }
 
     /// Some keys of some rows in a segment, counted from its first one.

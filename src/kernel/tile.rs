@@ -31,6 +31,7 @@ use super::upcoming::Upcoming;
 use super::widen::Widen;
 use crate::element::Elements;
 use crate::lanes::{BLOCK_WORDS, Lanes, LineKernel, Meanwhile};
+use crate::plan::Plan;
 use crate::workspace::LINE;
 use core::ops::Range;
 
@@ -54,6 +55,12 @@ pub(crate) struct Packed<'a> {
 struct Unpacked<'a, T>(HeadRows<&'a [T]>, usize);
 
 impl<'a> KeySource<'a> {
+    /// All panels of a head.
+    #[inline(always)]
+    pub(crate) fn packed(panels: &'a [f32], plan: &Plan) -> Self {
+        KeySource::Packed(Packed { panels, far: plan.keys_are_far })
+    }
+
     /// The same keys from `key` on, the first one of a panel.
     #[inline(always)]
     pub(crate) fn from(self, key: usize, head_dim: usize) -> Self {
@@ -148,11 +155,11 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
         for dim in 0..QUERY_RUN {
             multiply_add(simd, query, dim, keys.map(|keys| keys[dim]), &mut sums);
             simd.end_dimension();
-        }
-        if const { ROWS * PANELS > 8 } {
-            simd.go_on::<2>(meanwhile);
-        } else if const { ROWS > 1 } {
-            simd.go_on::<1>(meanwhile);
+            // Large tiles have time for a line every half a run.
+            let every = if ROWS * PANELS > 8 { QUERY_RUN / 2 } else { QUERY_RUN };
+            if ROWS > 1 && (dim + 1).is_multiple_of(every) {
+                simd.go_on(meanwhile);
+            }
         }
     }
     if let Some(query) = query.get(runs) {
@@ -357,9 +364,10 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
         let query = &pass.query[..ROWS * pass.head_dim.next_multiple_of(QUERY_RUN)];
         let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();
         let upcoming = pass.upcoming.take(pass.head_dim / QUERY_RUN);
-        let mut meanwhile = pass.writer.lines_in_hand().fetching(upcoming);
+        let meanwhile = pass.writer.meanwhile();
+        meanwhile.fetch(upcoming);
         let mut sums: Sums<S, ROWS, PANELS, REGISTERS> =
-            keys.sums(simd, query, key, pass.head_dim, &mut meanwhile);
+            keys.sums(simd, query, key, pass.head_dim, meanwhile);
         if !whole {
             // As many rows as sums, known to the compiler: else it keeps these in memory throughout.
             let rows = pass.rows.first_chunk::<ROWS>().expect("a row for each sum");
@@ -377,7 +385,7 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
                 *max = simd.max_f32s(scores, *max);
             }
         }
-        pass.writer.write_tile(simd, ROWS * width, meanwhile.lines());
+        pass.writer.write_tile(simd, ROWS * width);
         width
     }
 }

@@ -1,6 +1,7 @@
 //! AVX2 and AVX-512.
 
-use super::{BLOCK_WORDS, LINES_AHEAD, Lanes, LineKernel, Meanwhile, TileShape};
+use super::meanwhile::{Copy, LINES_AHEAD, Meanwhile};
+use super::{BLOCK_WORDS, Lanes, LineKernel, TileShape};
 use core::arch::{asm, x86_64::*};
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -122,148 +123,95 @@ fn add_where(kept: __mmask16, a: __m512, b: __m512) -> __m512 {
     sum
 }
 
-/// [`Lanes::go_on`]. Assembly, because it is one instruction to the compiler, which
-/// otherwise finds reasons to move accumulators to the stack.
-///
-/// # Safety
-/// The promise of [`Meanwhile::copying`] has to hold.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn go_on_zmm<const LINES: usize>(copy: &mut Meanwhile) {
-    // SAFETY: the caller's promise; it touches as many lines as are left.
-    unsafe {
-        let (a, b): (__m512, __m512);
-        asm!(
-            "mov {left}, qword ptr [{copy} + {lines}]",
-            "sub {left}, {count}",
-            "jb 4f",
-            "mov qword ptr [{copy} + {lines}], {left}",
-            "mov {from}, qword ptr [{copy} + {source}]",
-            "mov {to}, qword ptr [{copy} + {target}]",
-            "vbroadcastss {a}, dword ptr [{copy} + {factor}]",
-            "vmulps {b}, {a}, zmmword ptr [{from}]",
-            "add {from}, qword ptr [{copy} + {source_step}]",
-            ".if {count} == 2",
-            "vmulps {a}, {a}, zmmword ptr [{from}]",
-            "add {from}, qword ptr [{copy} + {source_step}]",
-            ".endif",
-            "mov qword ptr [{copy} + {source}], {from}",
-            "cmp dword ptr [{copy} + {streaming}], 0",
-            "jne 2f",
-            "vmovups zmmword ptr [{to}], {b}",
-            "prefetchw byte ptr [{to} + {ahead}]",
-            ".if {count} == 2",
-            "vmovups zmmword ptr [{to} + 64], {a}",
-            "prefetchw byte ptr [{to} + {ahead} + 64]",
-            ".endif",
-            "jmp 3f",
-            "2:",
-            "vmovntps zmmword ptr [{to}], {b}",
-            ".if {count} == 2",
-            "vmovntps zmmword ptr [{to} + 64], {a}",
-            ".endif",
-            "3:",
-            "add {to}, {count} * 64",
-            "mov qword ptr [{copy} + {target}], {to}",
-            "4:",
-            "mov {left}, qword ptr [{copy} + {upcoming_lines}]",
-            "sub {left}, 1",
-            "jb 5f",
-            "mov qword ptr [{copy} + {upcoming_lines}], {left}",
-            "mov {from}, qword ptr [{copy} + {upcoming}]",
-            "prefetcht1 byte ptr [{from}]",
-            "add {from}, 64",
-            "mov qword ptr [{copy} + {upcoming}], {from}",
-            "5:",
-            copy = in(reg) copy,
-            left = out(reg) _,
-            from = out(reg) _,
-            to = out(reg) _,
-            a = out(zmm_reg) a,
-            b = out(zmm_reg) b,
-            count = const LINES,
-            ahead = const LINES_AHEAD * 64,
-            lines = const offset_of!(Meanwhile, lines),
-            source = const offset_of!(Meanwhile, source),
-            source_step = const offset_of!(Meanwhile, source_step),
-            target = const offset_of!(Meanwhile, target),
-            factor = const offset_of!(Meanwhile, factor),
-            streaming = const offset_of!(Meanwhile, streaming),
-            upcoming = const offset_of!(Meanwhile, upcoming),
-            upcoming_lines = const offset_of!(Meanwhile, upcoming_lines),
-            options(nostack),
-        );
-        // Typed, so that the compiler names whole registers.
-        _ = (a, b);
-    }
+/// [`Lanes::go_on`] with registers of a kind. Assembly, because it is one instruction to the
+/// compiler, which otherwise finds reasons to move accumulators to the stack.
+macro_rules! go_on {
+    ($name:ident, $feature:literal, $class:ident, $register:ty, $pointer:literal, $bytes:literal) => {
+        /// # Safety
+        /// What was promised to [`Meanwhile`] has to hold.
+        #[inline]
+        #[target_feature(enable = $feature)]
+        unsafe fn $name(meanwhile: &mut Meanwhile) {
+            // SAFETY: the caller's promise; it touches lines that wait.
+            unsafe {
+                let (first, second): ($register, $register);
+                asm!(
+                    // Once a copy is done, the next one: without a branch, which would be guessed
+                    // wrong for each row.
+                    "mov {copy}, qword ptr [{all} + {in_hand}]",
+                    "lea {a}, [{copy} + {copy_bytes}]",
+                    "and {a}, {places}",
+                    "cmp qword ptr [{all} + {copy} + {copy_lines}], 0",
+                    "cmove {copy}, {a}",
+                    "mov {a}, qword ptr [{all} + {copy} + {copy_lines}]",
+                    "sub {a}, 1",
+                    "jb 4f",
+                    "mov qword ptr [{all} + {in_hand}], {copy}",
+                    "mov qword ptr [{all} + {copy} + {copy_lines}], {a}",
+                    "sub qword ptr [{all} + {lines}], 1",
+                    "mov {a}, qword ptr [{all} + {copy} + {source}]",
+                    "vbroadcastss {first}, dword ptr [{all} + {copy} + {factor}]",
+                    concat!(".if ", $bytes, " == 32"),
+                    concat!("vmulps {second}, {first}, ", $pointer, " ptr [{a} + 32]"),
+                    ".endif",
+                    concat!("vmulps {first}, {first}, ", $pointer, " ptr [{a}]"),
+                    "add {a}, qword ptr [{all} + {copy} + {source_step}]",
+                    "mov qword ptr [{all} + {copy} + {source}], {a}",
+                    "mov {a}, qword ptr [{all} + {copy} + {target}]",
+                    "add qword ptr [{all} + {copy} + {target}], 64",
+                    "cmp qword ptr [{all} + {streaming}], 0",
+                    "jne 3f",
+                    concat!("vmovups ", $pointer, " ptr [{a}], {first}"),
+                    concat!(".if ", $bytes, " == 32"),
+                    concat!("vmovups ", $pointer, " ptr [{a} + 32], {second}"),
+                    ".endif",
+                    "prefetchw byte ptr [{a} + {ahead}]",
+                    "jmp 4f",
+                    "3:",
+                    concat!("vmovntps ", $pointer, " ptr [{a}], {first}"),
+                    concat!(".if ", $bytes, " == 32"),
+                    concat!("vmovntps ", $pointer, " ptr [{a} + 32], {second}"),
+                    ".endif",
+                    "4:",
+                    "mov {a}, qword ptr [{all} + {upcoming_lines}]",
+                    "sub {a}, 1",
+                    "jb 5f",
+                    "mov qword ptr [{all} + {upcoming_lines}], {a}",
+                    "mov {a}, qword ptr [{all} + {upcoming}]",
+                    "prefetcht1 byte ptr [{a}]",
+                    "add {a}, 64",
+                    "mov qword ptr [{all} + {upcoming}], {a}",
+                    "5:",
+                    all = in(reg) meanwhile,
+                    a = out(reg) _,
+                    copy = out(reg) _,
+                    first = out($class) first,
+                    second = out($class) second,
+                    ahead = const LINES_AHEAD * 64,
+                    lines = const offset_of!(Meanwhile, lines),
+                    in_hand = const offset_of!(Meanwhile, in_hand),
+                    places = const Meanwhile::PLACES,
+                    copy_bytes = const size_of::<Copy>(),
+                    copy_lines = const offset_of!(Meanwhile, copies) + offset_of!(Copy, lines),
+                    source = const offset_of!(Meanwhile, copies) + offset_of!(Copy, source),
+                    source_step =
+                        const offset_of!(Meanwhile, copies) + offset_of!(Copy, source_step),
+                    target = const offset_of!(Meanwhile, copies) + offset_of!(Copy, target),
+                    factor = const offset_of!(Meanwhile, copies) + offset_of!(Copy, factor),
+                    streaming = const offset_of!(Meanwhile, streaming),
+                    upcoming = const offset_of!(Meanwhile, upcoming),
+                    upcoming_lines = const offset_of!(Meanwhile, upcoming_lines),
+                    options(nostack),
+                );
+                // Typed, so that the compiler names whole registers.
+                _ = (first, second);
+            }
+        }
+    };
 }
 
-/// [`Lanes::go_on`]. Assembly, because it is one instruction to the compiler, which
-/// otherwise finds reasons to move accumulators to the stack.
-///
-/// # Safety
-/// The promise of [`Meanwhile::copying`] has to hold.
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn go_on_ymm(copy: &mut Meanwhile) {
-    // SAFETY: the caller's promise; it touches as many lines as are left.
-    unsafe {
-        let (a, b): (__m256, __m256);
-        asm!(
-            "mov {left}, qword ptr [{copy} + {lines}]",
-            "sub {left}, 1",
-            "jb 4f",
-            "mov qword ptr [{copy} + {lines}], {left}",
-            "mov {from}, qword ptr [{copy} + {source}]",
-            "mov {to}, qword ptr [{copy} + {target}]",
-            "vbroadcastss {a}, dword ptr [{copy} + {factor}]",
-            "vmulps {b}, {a}, ymmword ptr [{from}]",
-            "vmulps {a}, {a}, ymmword ptr [{from} + 32]",
-            "add {from}, qword ptr [{copy} + {source_step}]",
-            "mov qword ptr [{copy} + {source}], {from}",
-            "cmp dword ptr [{copy} + {streaming}], 0",
-            "jne 2f",
-            "vmovups ymmword ptr [{to}], {b}",
-            "vmovups ymmword ptr [{to} + 32], {a}",
-            "prefetchw byte ptr [{to} + {ahead}]",
-            "jmp 3f",
-            "2:",
-            "vmovntps ymmword ptr [{to}], {b}",
-            "vmovntps ymmword ptr [{to} + 32], {a}",
-            "3:",
-            "add {to}, 64",
-            "mov qword ptr [{copy} + {target}], {to}",
-            "4:",
-            "mov {left}, qword ptr [{copy} + {upcoming_lines}]",
-            "sub {left}, 1",
-            "jb 5f",
-            "mov qword ptr [{copy} + {upcoming_lines}], {left}",
-            "mov {from}, qword ptr [{copy} + {upcoming}]",
-            "prefetcht1 byte ptr [{from}]",
-            "add {from}, 64",
-            "mov qword ptr [{copy} + {upcoming}], {from}",
-            "5:",
-            copy = in(reg) copy,
-            left = out(reg) _,
-            from = out(reg) _,
-            to = out(reg) _,
-            a = out(ymm_reg) a,
-            b = out(ymm_reg) b,
-            ahead = const LINES_AHEAD * 64,
-            lines = const offset_of!(Meanwhile, lines),
-            source = const offset_of!(Meanwhile, source),
-            source_step = const offset_of!(Meanwhile, source_step),
-            target = const offset_of!(Meanwhile, target),
-            factor = const offset_of!(Meanwhile, factor),
-            streaming = const offset_of!(Meanwhile, streaming),
-            upcoming = const offset_of!(Meanwhile, upcoming),
-            upcoming_lines = const offset_of!(Meanwhile, upcoming_lines),
-            options(nostack),
-        );
-        // Typed, so that the compiler names whole registers.
-        _ = (a, b);
-    }
-}
+go_on!(go_on_ymm, "avx2", ymm_reg, __m256, "ymmword", "32");
+go_on!(go_on_zmm, "avx512f", zmm_reg, __m512, "zmmword", "64");
 
 /// [`Lanes::widen_f16`]. Assembly, because pulp's AVX2 does not stand for F16C: as an intrinsic it
 /// would be a call.
@@ -367,9 +315,9 @@ impl Lanes for V3 {
     }
 
     #[inline(always)]
-    fn go_on<const LINES: usize>(self, copy: &mut Meanwhile) {
-        // SAFETY: `self` proves the instruction set; whoever made the copy promised the rest.
-        unsafe { go_on_ymm(copy) }
+    fn go_on(self, meanwhile: &mut Meanwhile) {
+        // SAFETY: `self` proves the instruction set; whoever filled the queue promised the rest.
+        unsafe { go_on_ymm(meanwhile) }
     }
 
     #[inline(always)]
@@ -456,9 +404,9 @@ impl Lanes for V4 {
     }
 
     #[inline(always)]
-    fn go_on<const LINES: usize>(self, copy: &mut Meanwhile) {
-        // SAFETY: `self` proves the instruction set; whoever made the copy promised the rest.
-        unsafe { go_on_zmm::<LINES>(copy) }
+    fn go_on(self, meanwhile: &mut Meanwhile) {
+        // SAFETY: `self` proves the instruction set; whoever filled the queue promised the rest.
+        unsafe { go_on_zmm(meanwhile) }
     }
 
     /// Without, the compiler may move loads for later dimensions up, and accumulators to the stack.
