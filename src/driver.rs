@@ -34,11 +34,10 @@ pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
         if plan.key_access == KeyAccess::Packed && !plan.tasks_pack() {
             pack_heads(call, heads.clone(), packed);
         }
-        for_each_task(plan.threads, plan.tasks(heads.len()), |task, thread| {
+        for_each_task(plan.threads, plan.tasks(&heads), |task, thread| {
             let Task { blocks, segments } = plan.task(&heads, task);
             let strips = if plan.shares_strips() {
-                let first = heads.start * plan.blocks_per_head();
-                let start = (blocks.start - first) * memory.strip;
+                let start = (blocks.start - plan.blocks(&heads).start) * memory.strip;
                 let elements = plan.segment_elements();
                 start + segments.start * elements..start + segments.end * elements
             } else {
@@ -53,7 +52,7 @@ pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
                     scratch.slice(start..start + memory.scratch()),
                     all_rows.slice(rows_of(thread)),
                     match plan.tasks_pack() {
-                        true => Panels::Own(packed.slice(0..memory.all_packed())),
+                        true => Panels::Own(0, packed.slice(0..memory.all_packed())),
                         false => Panels::Shared(heads.start, packed.read(0..memory.all_packed())),
                     },
                 )
@@ -64,13 +63,14 @@ pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
             plan.isa.run(RowBlocks { call, blocks, segments, panels, strips, scratch });
         });
         if plan.shares_strips() {
-            for_each_task(plan.threads, heads.len() * plan.blocks_per_head(), |task, thread| {
+            let blocks = plan.blocks(&heads);
+            for_each_task(plan.threads, blocks.len(), |task, thread| {
                 let strip = task * memory.strip..(task + 1) * memory.strip;
                 // SAFETY: each task has a strip of its own, and its thread's rows; the tasks before
                 // are done.
                 let (strip, rows) =
                     unsafe { (all_strips.slice(strip), all_rows.slice(rows_of(thread))) };
-                let block = heads.start * plan.blocks_per_head() + task;
+                let block = blocks.start + task;
                 plan.isa.run(FinishBlock { call, block, strip, rows });
             });
         }

@@ -41,8 +41,10 @@ pub struct Plan {
     pub(crate) rows: usize,
     pub(crate) keys: usize,
     pub(crate) head_dim: usize,
-    /// Query rows that a task computes: a block.
+    /// Query rows of a block, over all its heads.
     pub(crate) block_rows: usize,
+    /// Heads of a block: several if it has room for all their rows.
+    pub(crate) block_heads: usize,
     /// Keys that all rows of a block meet before the next ones: a whole number of panels.
     pub(crate) pass_keys: usize,
     /// Whether the packed keys of all heads are more than the core's own caches hold.
@@ -111,6 +113,7 @@ impl Plan {
             keys,
             head_dim,
             block_rows: 1,
+            block_heads: 1,
             pass_keys: SEGMENT,
             keys_are_far: false,
             fetch_keys: false,
@@ -122,7 +125,7 @@ impl Plan {
         };
         plan.key_access = match key_form {
             KeyForm::Packed => KeyAccess::Caller,
-            KeyForm::Rows if rows <= tile.rows && head_dim > 0 => KeyAccess::Rows,
+            KeyForm::Rows if rows <= tile.rows && keys >= PANEL && head_dim > 0 => KeyAccess::Rows,
             KeyForm::Rows | KeyForm::Strided => KeyAccess::Packed,
         };
         let packed_bytes = plan.packed_elements().saturating_mul(size_of::<f32>());
@@ -158,9 +161,16 @@ impl Plan {
         let pass_bytes = PANEL.saturating_mul(self.head_dim).saturating_mul(size_of::<f32>());
         let pass_panels = (caches.l2 / 8).checked_div(pass_bytes).unwrap_or(usize::MAX);
         self.pass_keys = pass_panels.clamp(1, SEGMENT / PANEL) * PANEL;
-        self.block_rows = whole_tiles(wanted.min(MOST_BLOCK_ROWS).min(even)).min(self.rows.max(1));
-        let blocks = self.heads.saturating_mul(self.blocks_per_head());
-        if blocks > 1 && in_strips(caches.l2) >= self.block_rows {
+        let most = whole_tiles(wanted.min(MOST_BLOCK_ROWS).min(even));
+        self.block_rows = most.min(self.rows.max(1));
+        let head_bytes = self.packed_elements().saturating_mul(size_of::<f32>());
+        if self.segments() == 1 && head_bytes <= caches.l1 {
+            // Short heads: steps that wait for each other are taken for several at a time.
+            let in_cache = caches.l2 / 4 / head_bytes.max(1);
+            self.block_heads = (most / self.block_rows).min(in_cache).clamp(1, self.heads);
+            self.block_rows *= self.block_heads;
+        }
+        if self.blocks(&(0..self.heads)).len() > 1 && in_strips(caches.l2) >= self.block_rows {
             self.strips_per_thread = 2;
         }
     }
@@ -172,8 +182,7 @@ impl Plan {
 
     /// How blocks and heads are shared out.
     fn choose_tasks(&mut self, caches: &Caches) {
-        let blocks = self.blocks_per_head().max(1);
-        let all_blocks = self.heads.saturating_mul(blocks);
+        let all_blocks = self.blocks(&(0..self.heads)).len();
         if all_blocks < self.threads * 2 {
             self.splits =
                 (self.wanted_tasks() / all_blocks.max(1)).clamp(1, self.segments().max(1));
@@ -189,8 +198,10 @@ impl Plan {
             // Threads wait for each other twice a wave of heads: few waves, then, of as many heads as
             // leave room in the last cache.
             let in_cache = caches.l3 / 4 / head_bytes.max(1);
-            self.wave_heads = in_cache.clamp(1, self.heads.max(1));
-            self.blocks_per_task = (self.wave_heads * blocks / self.wanted_tasks()).max(1);
+            let heads = in_cache.min(self.heads);
+            self.wave_heads = (heads / self.block_heads * self.block_heads).max(self.block_heads);
+            let blocks = self.blocks(&(0..self.wave_heads)).len();
+            self.blocks_per_task = (blocks / self.wanted_tasks()).max(1);
         }
     }
 
@@ -232,20 +243,26 @@ impl Plan {
         self.head_dim.next_multiple_of(QUERY_RUN)
     }
 
-    /// Blocks of query rows per head.
+    /// Blocks that share their heads.
     pub(crate) fn blocks_per_head(&self) -> usize {
         self.rows.div_ceil(self.block_rows)
     }
 
-    /// The head of a block that is counted over all heads, and which of the head's it is.
-    pub(crate) fn head_of(&self, block: usize) -> (usize, usize) {
-        (block / self.blocks_per_head(), block % self.blocks_per_head())
+    /// The blocks of some heads, counted over all. They start with a block's first head.
+    pub(crate) fn blocks(&self, heads: &Range<usize>) -> Range<usize> {
+        let runs = heads.start / self.block_heads..heads.end.div_ceil(self.block_heads);
+        let blocks = self.blocks_per_head();
+        runs.start * blocks..runs.end.saturating_mul(blocks)
     }
 
-    /// The rows of a head's block.
-    pub(crate) fn block(&self, block: usize) -> Range<usize> {
-        let start = block * self.block_rows;
-        start..self.rows.min(start + self.block_rows)
+    /// What makes a block, counted over all.
+    pub(crate) fn block(&self, block: usize) -> Block {
+        let (run, block) = (block / self.blocks_per_head(), block % self.blocks_per_head());
+        let (head, row) = (run * self.block_heads, block * self.block_rows);
+        Block {
+            heads: head..self.heads.min(head + self.block_heads),
+            rows: row..self.rows.min(row + self.block_rows),
+        }
     }
 
     /// Whether the task that computes the rows of a head packs its keys, too.
@@ -254,15 +271,15 @@ impl Plan {
     }
 
     /// Tasks of some heads.
-    pub(crate) fn tasks(&self, heads: usize) -> usize {
-        (heads * self.blocks_per_head()).div_ceil(self.blocks_per_task) * self.splits
+    pub(crate) fn tasks(&self, heads: &Range<usize>) -> usize {
+        self.blocks(heads).len().div_ceil(self.blocks_per_task) * self.splits
     }
 
     /// What a task of some heads computes.
     pub(crate) fn task(&self, heads: &Range<usize>, task: usize) -> Task {
         let (run, split) = (task / self.splits, task % self.splits);
-        let blocks = heads.start * self.blocks_per_head()..heads.end * self.blocks_per_head();
-        let (first, segments) = (blocks.start + run * self.blocks_per_task, self.segments());
+        let (blocks, segments) = (self.blocks(heads), self.segments());
+        let first = blocks.start + run * self.blocks_per_task;
         Task {
             blocks: first..blocks.end.min(first + self.blocks_per_task),
             segments: split * segments / self.splits..(split + 1) * segments / self.splits,
@@ -289,7 +306,7 @@ impl Plan {
     pub(crate) fn memory(&self) -> Memory {
         let lines = |elements: usize| elements.next_multiple_of(LINE);
         let strips = match self.shares_strips() {
-            true => self.heads * self.blocks_per_head(),
+            true => self.blocks(&(0..self.heads)).len(),
             false => self.threads,
         };
         let strip = self.strip_elements(self.segments()).saturating_mul(self.strips_per_thread);
@@ -298,7 +315,7 @@ impl Plan {
                 KeyAccess::Packed => self.packed_elements(),
                 KeyAccess::Rows | KeyAccess::Caller => 0,
             },
-            packed_count: if self.tasks_pack() { 1 } else { self.wave_heads },
+            packed_count: if self.tasks_pack() { self.block_heads } else { self.wave_heads },
             strip,
             strip_count: strips,
             query: lines(self.block_rows.saturating_mul(self.query_row_elements())),
@@ -310,6 +327,14 @@ impl Plan {
             threads: self.threads,
         }
     }
+}
+
+/// Rows that are computed together: some of one head, or all of several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) heads: Range<usize>,
+    /// Of each head.
+    pub(crate) rows: Range<usize>,
 }
 
 /// What a task computes.

@@ -97,6 +97,14 @@ pub(crate) struct RowIndex {
     pub(crate) row: usize,
 }
 
+impl RowIndex {
+    /// Where the row starts in a tensor of these strides.
+    #[inline(always)]
+    pub(crate) fn start(self, strides: &Strides) -> usize {
+        self.batch * strides.batch + self.q_head * strides.head + self.row * strides.row
+    }
+}
+
 impl<'a> Inputs<'a> {
     /// Checks views and options against each other.
     pub(crate) fn new(
@@ -255,6 +263,13 @@ impl<'a> Inputs<'a> {
         head_rows(data, strides, index.batch, index.q_head, self.extents.query_rows)
     }
 
+    /// A query row and what follows it, and the step between its dimensions.
+    #[inline(always)]
+    pub(crate) fn query_row(&self, index: RowIndex) -> (Elements<'a>, usize) {
+        let (data, strides) = self.query;
+        (data.from(index.start(&strides)), strides.column)
+    }
+
     /// The keys of key head `head` (counted over the batch), as a view gives them.
     pub(crate) fn key_head(&self, head: usize) -> KeyHead<'a> {
         let Extents { kv_heads, keys, .. } = self.extents;
@@ -372,9 +387,7 @@ impl<'a> Output<'a> {
     /// Index of the first element of a row in the data.
     #[inline(always)]
     pub(crate) fn row_start(&self, index: RowIndex) -> usize {
-        index.batch * self.strides.batch
-            + index.q_head * self.strides.head
-            + index.row * self.strides.row
+        index.start(&self.strides)
     }
 }
 

@@ -42,13 +42,12 @@ impl LineKernel for Adjust<'_, '_> {
     fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
         let Adjust { call, strip, segment, keys, rows, maxima } = self;
         let mut maxima = maxima.chunks_exact_mut(LINE);
-        for (tile, tile_rows) in rows.rows().chunks(S::TILE.rows).enumerate() {
-            let first = tile * S::TILE.rows;
-            let panels = rows.panels_of(first..first + tile_rows.len(), &keys);
+        for tile in rows.tiles(S::TILE.rows) {
+            let panels = rows.panels_of(tile.clone(), &keys);
             let within = panels.start - keys.start..panels.end - keys.start;
-            for (i, (row, maxima)) in tile_rows.iter().zip(&mut maxima).enumerate() {
-                let [scores] = strip.rows(segment, first + i, within.clone());
-                let row = RowAdjustments::new(call, row, &panels);
+            for (row, maxima) in tile.zip(&mut maxima) {
+                let [scores] = strip.rows(segment, row, within.clone());
+                let row = RowAdjustments::new(call, &rows.rows()[row], &panels);
                 let running = row.apply::<S, REGISTERS>(simd, panels.start, scores);
                 S::as_mut_simd_f32s(maxima).0[0] = running;
             }
@@ -74,9 +73,7 @@ impl<'a> RowAdjustments<'a> {
     fn new(call: Call<'a>, row: &Row, panels: &Range<usize>) -> Self {
         let adjustments = &call.inputs.adjustments;
         let index = row.index;
-        let start = |strides: &Strides| {
-            index.batch * strides.batch + index.q_head * strides.head + index.row * strides.row
-        };
+        let start = |strides: &Strides| index.start(strides);
         RowAdjustments {
             unit: adjustments.unit,
             cap: adjustments.cap,

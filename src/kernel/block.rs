@@ -2,6 +2,7 @@
 
 use super::Call;
 use super::pack::PANEL;
+use crate::plan::Block;
 use crate::problem::RowIndex;
 use core::ops::Range;
 
@@ -10,6 +11,8 @@ use core::ops::Range;
 pub(crate) struct BlockRows<'a> {
     memory: &'a mut [Row],
     count: usize,
+    /// Heads are next to each other, each of so many rows.
+    head_rows: usize,
     /// Whether all may attend to the same keys by their position: then one stands for all.
     alike: bool,
 }
@@ -38,27 +41,57 @@ impl<'a> BlockRows<'a> {
     /// No rows yet, and room for a block of them.
     #[inline(always)]
     pub(crate) fn new(memory: &'a mut [Row]) -> Self {
-        BlockRows { memory, count: 0, alike: true }
+        BlockRows { memory, count: 0, head_rows: 1, alike: true }
     }
 
-    /// Becomes some rows of a head's group.
+    /// Becomes the rows of a block.
     #[inline(always)]
-    pub(crate) fn fill(&mut self, call: Call<'_>, head: usize, rows: Range<usize>) {
-        let common = call.inputs.common_keys(head);
-        (self.count, self.alike) = (rows.len(), true);
+    pub(crate) fn fill(&mut self, call: Call<'_>, Block { heads, rows }: &Block) {
+        self.head_rows = rows.len();
+        (self.count, self.alike) = (heads.len() * self.head_rows, true);
         let mut before = None;
-        for (row, index) in self.memory.iter_mut().zip(call.inputs.row_indices(head, rows)) {
-            let keys = common.clone().unwrap_or_else(|| call.inputs.allowed_keys(index));
-            self.alike &= before.is_none_or(|before| before == keys);
-            before = Some(keys.clone());
-            let start = call.output.row_start(index);
-            *row = Row { index, start, first_key: keys.start, end_key: keys.end };
+        for (memory, head) in self.memory.chunks_exact_mut(self.head_rows).zip(heads.clone()) {
+            let common = call.inputs.common_keys(head);
+            for (row, index) in memory.iter_mut().zip(call.inputs.row_indices(head, rows.clone())) {
+                let keys = common.clone().unwrap_or_else(|| call.inputs.allowed_keys(index));
+                self.alike &= before.is_none_or(|before| before == keys);
+                before = Some(keys.clone());
+                let start = call.output.row_start(index);
+                *row = Row { index, start, first_key: keys.start, end_key: keys.end };
+            }
         }
     }
 
     #[inline(always)]
     pub(crate) fn rows(&self) -> &[Row] {
         &self.memory[..self.count]
+    }
+
+    /// The rows of each tile, which belong to one head: `most` or less.
+    #[inline(always)]
+    pub(crate) fn tiles(&self, most: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (count, head_rows) = (self.count, self.head_rows);
+        let (mut next, mut head_end) = (0, head_rows);
+        core::iter::from_fn(move || {
+            let first = next;
+            next = head_end.min(first + most);
+            if next == head_end {
+                head_end += head_rows;
+            }
+            (first < count).then_some(first..next)
+        })
+    }
+
+    /// The rows of a block's head.
+    #[inline(always)]
+    pub(crate) fn of_head(&self, head: usize) -> Range<usize> {
+        head * self.head_rows..(head + 1) * self.head_rows
+    }
+
+    /// Whether it is known that all rows attend to all keys of a range.
+    #[inline(always)]
+    pub(crate) fn all_attend_to(&self, range: &Range<usize>) -> bool {
+        self.alike && self.count > 0 && self.memory[0].keys_in(range) == *range
     }
 
     /// Those of some rows that may differ in their keys.

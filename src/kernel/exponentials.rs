@@ -27,9 +27,7 @@ impl LineKernel for Exponentials<'_, '_> {
 
     #[inline(always)]
     fn run<S: Lanes, const REGISTERS: usize>(mut self, simd: S) {
-        let count = self.rows.rows().len();
-        for first in (0..count).step_by(S::TILE.rows) {
-            let end = count.min(first + S::TILE.rows);
+        for Range { start: first, end } in self.rows.tiles(S::TILE.rows) {
             // Outside of these the tile has written nothing.
             let panels = self.rows.panels_of(first..end, &self.keys);
             let mut row = first;

@@ -94,23 +94,24 @@ impl LineKernel for PackPanels<'_> {
     }
 }
 
-/// The packed keys of this call, if it packs any.
+/// The packed keys of this call, if it packs any: those of the heads from this one on.
 #[derive(Debug)]
 pub(crate) enum Panels<'a> {
-    /// Those of the heads from this one on, packed before.
+    /// Packed before.
     Shared(usize, &'a [f32]),
-    /// Room for those of one head.
-    Own(&'a mut [f32]),
+    /// To be packed when their turn comes: room for those of a block.
+    Own(usize, &'a mut [f32]),
 }
 
 impl Panels<'_> {
     #[inline(always)]
     fn of_head(&self, head: usize, plan: &Plan) -> &[f32] {
+        let (first, panels) = match self {
+            Panels::Shared(first, panels) => (first, *panels),
+            Panels::Own(first, panels) => (first, &**panels),
+        };
         let elements = plan.packed_elements();
-        match self {
-            Panels::Shared(first, panels) => &panels[(head - first) * elements..][..elements],
-            Panels::Own(panels) => panels,
-        }
+        &panels[(head - first) * elements..][..elements]
     }
 }
 
@@ -156,27 +157,32 @@ impl Kernel for RowBlocks<'_> {
         let spare = Strip::new(spare, segments.start, plan);
         let written_rows = BlockRows::new(written_rows);
         let mut writer = Writer::new(call, segments.clone(), spare, written_rows);
-        for block in blocks {
-            let (head, head_block) = plan.head_of(block);
-            if let Panels::Own(packed) = &mut panels
-                && head_block == 0
+        for (block, next) in blocks.map(|block| (plan.block(block), block + 1)) {
+            if let Panels::Own(first, packed) = &mut panels
+                && block.rows.start == 0
             {
-                simd.call(PackPanels { call, head, first_panel: 0, packed });
+                *first = block.heads.start;
+                pack_heads(simd, call, block.heads.clone(), packed);
             }
-            rows.fill(call, head, plan.block(head_block));
+            rows.fill(call, &block);
             writer.keep_pace_with(&rows, &plan.keys_of(&segments));
             pack_queries(simd, call, &rows, query);
-            let mut upcoming = Upcoming::after(call, head, head_block);
+            let mut upcoming = Upcoming::after(call, &block, next);
             for segment in segments.clone() {
-                let keys = match (plan.key_access, call.inputs.key_head(head)) {
-                    (KeyAccess::Rows, KeyHead::View(head)) => KeySource::Rows(head, 0),
-                    (_, KeyHead::Packed(panels)) => KeySource::packed(panels, plan),
-                    (_, KeyHead::View(_)) => KeySource::packed(panels.of_head(head, plan), plan),
-                };
-                let (rows, upcoming) = (&rows, &mut upcoming);
-                let mut scorer = Scorer { call, rows, query, maxima, last_panel, upcoming };
-                scorer.score(simd, segment, keys, &mut strip, &mut writer);
-                let adjusted = !call.inputs.adjustments.is_empty();
+                maxima.fill(f32::NEG_INFINITY);
+                for (i, head) in block.heads.clone().enumerate() {
+                    let keys = match (plan.key_access, call.inputs.key_head(head)) {
+                        (KeyAccess::Rows, KeyHead::View(head)) => KeySource::Rows(head, 0),
+                        (_, KeyHead::Packed(panels)) => KeySource::packed(panels, plan),
+                        (_, KeyHead::View(_)) => {
+                            KeySource::packed(panels.of_head(head, plan), plan)
+                        }
+                    };
+                    let (rows, upcoming) = (&rows, &mut upcoming);
+                    let mut scorer = Scorer { call, rows, query, maxima, last_panel, upcoming };
+                    scorer.score(simd, segment, rows.of_head(i), keys, &mut strip, &mut writer);
+                }
+                let (rows, adjusted) = (&rows, !call.inputs.adjustments.is_empty());
                 let (strip, keys) = (&mut strip, plan.segment_keys(segment));
                 if adjusted {
                     let keys = keys.clone();
@@ -184,7 +190,6 @@ impl Kernel for RowBlocks<'_> {
                 }
                 match plan.stage {
                     Stage::Weights => {
-                        let rows = &rows;
                         simd.call(Exponentials { strip, segment, keys, rows, maxima, adjusted });
                     }
                     _ => strip.statistics(segment).1.fill(1.0),
@@ -228,12 +233,21 @@ impl Kernel for FinishBlock<'_> {
         let FinishBlock { call, block, strip, rows } = self;
         let plan = call.plan;
         let mut rows = BlockRows::new(rows);
-        let (head, block) = plan.head_of(block);
-        rows.fill(call, head, plan.block(block));
+        rows.fill(call, &plan.block(block));
         let mut strip = Strip::new(strip, 0, plan);
         merge(simd, call, &rows, &mut strip);
         Writer::new(call, 0..plan.segments(), strip, rows).finish(simd);
         simd.fence();
+    }
+}
+
+/// Packs the keys of some heads.
+#[inline(always)]
+fn pack_heads<S: Lanes>(simd: S, call: Call<'_>, heads: Range<usize>, packed: &mut [f32]) {
+    let elements = call.plan.packed_elements();
+    for (i, head) in heads.enumerate() {
+        let packed = &mut packed[i * elements..][..elements];
+        simd.call(PackPanels { call, head, first_panel: 0, packed });
     }
 }
 
@@ -246,18 +260,13 @@ fn pack_queries<S: Lanes>(_: S, call: Call<'_>, rows: &BlockRows, query: &mut [f
     if row_runs == 0 {
         return;
     }
-    for (tile, rows) in rows.rows().chunks(S::TILE.rows).enumerate() {
-        let tile_rows = rows.len();
-        let tile = &mut runs[tile * S::TILE.rows * row_runs..][..tile_rows * row_runs];
-        for (row, place) in rows.iter().enumerate() {
-            pack::pack_query(
-                &inputs.query_head(place.index),
-                place.index.row,
-                plan.head_dim,
-                inputs.query_factor,
-                &mut tile[row..],
-                tile_rows,
-            );
+    for tile_range in rows.tiles(S::TILE.rows) {
+        let tile_rows = tile_range.len();
+        let tile = &mut runs[tile_range.start * row_runs..][..tile_rows * row_runs];
+        for (row, place) in rows.rows()[tile_range].iter().enumerate() {
+            let from = inputs.query_row(place.index);
+            let packed = &mut tile[row..];
+            pack::pack_query(from, plan.head_dim, inputs.query_factor, packed, tile_rows);
         }
     }
 }
@@ -292,20 +301,20 @@ struct Scorer<'a> {
 }
 
 impl Scorer<'_> {
-    /// The scores of one segment, and the running maxima of its rows; `writer` goes on with the
-    /// block before. A pass of keys stays in L2 while the tiles of the block pass over it.
+    /// The scores of a head's rows in one segment, and their running maxima; `writer` goes on with
+    /// the block before. A pass of keys stays in L2 while the tiles pass over it.
     #[inline(always)]
     fn score<S: Lanes>(
         &mut self,
         simd: S,
         segment: usize,
+        head_rows: Range<usize>,
         keys: KeySource<'_>,
         strip: &mut Strip<'_>,
         writer: &mut Writer<'_>,
     ) {
         let Scorer { call: Call { plan, .. }, rows, .. } = *self;
         let segment_keys = plan.segment_keys(segment);
-        self.maxima.fill(f32::NEG_INFINITY);
         let pitch = strip.pitch();
         let scores = strip.scores(segment);
         let mut first_key = segment_keys.start;
@@ -327,11 +336,10 @@ impl Scorer<'_> {
                 }
             }
             let keys_of_pass = first_key..end_key;
-            for (tile, tile_rows) in rows.rows().chunks(S::TILE.rows).enumerate() {
+            for first_row in head_rows.clone().step_by(S::TILE.rows) {
                 // All that any of them attends to in the segment, and what lies between: rows of
                 // different heads may stand far apart.
-                let first_row = tile * S::TILE.rows;
-                let tile_range = first_row..first_row + tile_rows.len();
+                let tile_range = first_row..head_rows.end.min(first_row + S::TILE.rows);
                 let panels = rows.panels_of(tile_range.clone(), &segment_keys);
                 let panels =
                     panels.start.max(first_key)..panels.end.min(end_key.next_multiple_of(PANEL));
@@ -340,7 +348,7 @@ impl Scorer<'_> {
                 }
                 let pass = TilePass {
                     query: &self.query[first_row * plan.query_row_elements()..],
-                    rows: tile_rows,
+                    rows: &rows.rows()[tile_range.clone()],
                     head_dim: plan.head_dim,
                     keys: source.from(panels.start - first_key, plan.head_dim),
                     first_key: panels.start,

@@ -27,6 +27,8 @@ pub(crate) struct Writer<'a> {
     /// What is written from.
     strip: Strip<'a>,
     block: BlockRows<'a>,
+    /// Whether each row of the block is one run: all keys, in the only segment.
+    plain: bool,
     /// The run that comes next: the part of the row in the segment.
     row: usize,
     segment: usize,
@@ -113,6 +115,7 @@ impl<'a> Writer<'a> {
             call,
             dense,
             strip,
+            plain: false,
             block,
             row: 0,
             segment: segments.start,
@@ -133,6 +136,8 @@ impl<'a> Writer<'a> {
         mem::swap(&mut self.strip, strip);
         mem::swap(&mut self.block, block);
         (self.row, self.segment, self.part) = (0, self.segments.start, Part::Before);
+        let plan = self.call.plan;
+        self.plain = plan.segments() == 1 && self.block.all_attend_to(&(0..plan.keys));
     }
 
     /// Gives back the strip for another, once all is written.
@@ -301,9 +306,15 @@ impl<'a> Writer<'a> {
     #[inline(always)]
     fn find_next_run(&mut self) -> Run {
         let Call { output, plan, .. } = self.call;
-        let keys = plan.segment_keys(self.segment);
         let (row_index, segment) = (self.row, self.segment);
         let row = &self.block.rows()[row_index];
+        if self.plain {
+            self.row += 1;
+            let factor = self.strip.sum(segment, row_index);
+            let values = Values::Strip(self.strip.row_start(segment, row_index), factor);
+            return Run { target: row.start, elements: plan.keys, values };
+        }
+        let keys = plan.segment_keys(segment);
         let attended = row.keys_in(&keys);
         let (range, next) = match self.part {
             Part::Before if attended.start > keys.start => {

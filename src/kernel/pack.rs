@@ -10,7 +10,6 @@ use super::widen::Widen;
 use crate::element::Elements;
 use crate::lanes::{BLOCK_WORDS, Lanes};
 use crate::workspace::LINE;
-use core::array::from_fn;
 use core::ops::Range;
 
 /// Keys of a panel.
@@ -142,51 +141,48 @@ impl Ahead {
 pub(crate) const QUERY_RUN: usize = 8;
 
 /// Writes `row · factor` in runs of [`QUERY_RUN`] dimensions, `pitch` runs apart, so that the runs
-/// of a tile's rows stand side by side.
+/// of a tile's rows stand side by side. `row` is the beginning of the elements.
 #[inline(always)]
 pub(crate) fn pack_query(
-    head: &HeadRows<Elements<'_>>,
-    row: usize,
+    (row, dim_stride): (Elements<'_>, usize),
     head_dim: usize,
     factor: f32,
     packed: &mut [[f32; QUERY_RUN]],
     pitch: usize,
 ) {
-    let from = row * head.row_stride;
-    match head.data {
-        Elements::F32(data) => pack_row(&head.with(&data[from..]), head_dim, factor, packed, pitch),
+    match row {
+        Elements::F32(row) => pack_row(row, dim_stride, head_dim, factor, packed, pitch),
         #[cfg(feature = "half")]
-        Elements::F16(data) => pack_row(&head.with(&data[from..]), head_dim, factor, packed, pitch),
+        Elements::F16(row) => pack_row(row, dim_stride, head_dim, factor, packed, pitch),
         #[cfg(feature = "half")]
-        Elements::Bf16(data) => {
-            pack_row(&head.with(&data[from..]), head_dim, factor, packed, pitch)
-        }
+        Elements::Bf16(row) => pack_row(row, dim_stride, head_dim, factor, packed, pitch),
     }
 }
 
-/// The first row of a head.
 #[inline(always)]
 fn pack_row<T: Widen>(
-    head: &HeadRows<&[T]>,
+    row: &[T],
+    dim_stride: usize,
     head_dim: usize,
     factor: f32,
     packed: &mut [[f32; QUERY_RUN]],
     pitch: usize,
 ) {
-    let elements = head.data;
-    if head.dim_stride != 1 {
+    if dim_stride != 1 {
         let packed = packed.iter_mut().step_by(pitch).flatten();
         for (dim, packed) in packed.enumerate().take(head_dim) {
-            *packed = elements[dim * head.dim_stride].widen() * factor;
+            *packed = row[dim * dim_stride].widen() * factor;
         }
         return;
     }
-    let (runs, rest) = elements[..head_dim].as_chunks::<QUERY_RUN>();
-    for (run, packed) in runs.iter().zip(packed.chunks_mut(pitch)) {
-        packed[0] = run.map(|element| element.widen() * factor);
+    let (runs, rest) = row[..head_dim].as_chunks::<QUERY_RUN>();
+    let mut place = 0;
+    for run in runs {
+        packed[place] = run.map(|element| element.widen() * factor);
+        place += pitch;
     }
     if !rest.is_empty() {
-        for (packed, element) in packed[runs.len() * pitch].iter_mut().zip(rest) {
+        for (packed, element) in packed[place].iter_mut().zip(rest) {
             *packed = element.widen() * factor;
         }
     }
@@ -218,90 +214,78 @@ fn pack_rows<S: Lanes, T: Widen>(
 ) {
     let head_dim = panel.len() / PANEL;
     let keys = PANEL.min(head.rows.saturating_sub(first_key));
-    if keys < PANEL {
-        panel.fill(0.0);
-    }
     match head.words() {
         Some(words) if keys == PANEL && head_dim > 0 => {
             let mut next = Ahead::of_rows(&words, first_key + PANEL, head_dim / T::PER_WORD);
             for _ in 0..head_dim / (BLOCK_WORDS * T::PER_WORD) {
                 next.prefetch_block(simd);
             }
-            for key in (0..PANEL).step_by(S::F32_LANES) {
-                pack_register(simd, head, &words, first_key + key, &mut panel[key..]);
+            let rows = &words.data[first_key * words.row_stride..];
+            pack_words::<S, T>(simd, rows, words.row_stride, panel);
+            let rest = head_dim / BLOCK_WORDS / T::PER_WORD * BLOCK_WORDS * T::PER_WORD..head_dim;
+            if !rest.is_empty() {
+                pack_elements(head, first_key, 0..PANEL, rest, panel);
             }
         }
-        _ if head.dim_stride == 1 => pack_few(head, first_key, keys, panel),
-        _ if head.row_stride == 1 => {
-            for (dim, packed) in panel.chunks_exact_mut(PANEL).enumerate() {
-                let start = dim * head.dim_stride + first_key;
-                for (packed, element) in packed.iter_mut().zip(&head.data[start..][..keys]) {
-                    *packed = element.widen();
-                }
+        Some(words) if head_dim > 0 => pack_few(simd, head, &words, first_key, keys, panel),
+        _ => {
+            if keys < PANEL {
+                panel.fill(0.0);
             }
+            pack_elements(head, first_key, 0..keys, 0..head_dim, panel);
         }
-        _ => pack_lanes(head, first_key, 0..keys, panel),
     }
 }
 
-/// One register of keys, all dimensions, through transposing loads of words.
+/// A panel of rows of words that start `row_stride` words apart: whole blocks of these.
 #[inline(always)]
-fn pack_register<S: Lanes, T: Widen>(
+fn pack_words<S: Lanes, T: Widen>(simd: S, rows: &[f32], row_stride: usize, panel: &mut [f32]) {
+    let block_dims = BLOCK_WORDS * T::PER_WORD;
+    for register in (0..PANEL).step_by(S::F32_LANES) {
+        let rows = &rows[register * row_stride..];
+        for (i, packed) in panel.chunks_exact_mut(block_dims * PANEL).enumerate() {
+            let words = simd.load_transposed(&rows[i * BLOCK_WORDS..], row_stride);
+            let mut packed = packed.as_chunks_mut::<PANEL>().0.iter_mut();
+            for word in words {
+                for (element, packed) in
+                    T::unpack(simd, word)[..T::PER_WORD].iter().zip(&mut packed)
+                {
+                    S::as_mut_simd_f32s(&mut packed[register..][..S::F32_LANES]).0[0] = *element;
+                }
+            }
+        }
+    }
+}
+
+/// Fewer keys than a panel has: copied first, some words at a time, next to rows of zeros.
+#[inline(always)]
+fn pack_few<S: Lanes, T: Widen>(
     simd: S,
     head: &HeadRows<&[T]>,
     words: &HeadRows<&[f32]>,
     first_key: usize,
-    packed: &mut [f32],
+    keys: usize,
+    panel: &mut [f32],
 ) {
-    let head_dim = packed.len().div_ceil(PANEL);
-    let blocks = head_dim / (BLOCK_WORDS * T::PER_WORD);
-    let rows = &words.data[first_key * words.row_stride..];
-    for block in 0..blocks {
-        let first_word = block * BLOCK_WORDS;
-        let words = simd.load_transposed(&rows[first_word..], words.row_stride);
-        for (word, elements) in (first_word..).zip(words) {
-            for (i, element) in T::unpack(simd, elements)[..T::PER_WORD].iter().enumerate() {
-                let packed = &mut packed[(word * T::PER_WORD + i) * PANEL..][..S::F32_LANES];
-                S::as_mut_simd_f32s(packed).0[0] = *element;
-            }
-        }
-    }
-    for dim in blocks * BLOCK_WORDS * T::PER_WORD..head_dim {
-        for key in 0..S::F32_LANES {
-            let element = head.data[(first_key + key) * head.row_stride + dim];
-            packed[dim * PANEL + key] = element.widen();
-        }
-    }
-}
-
-/// Fewer keys than a panel has, four at a time. Of the last four, a key that does not
-/// exist is the last one that does: no result depends on it.
-#[inline(always)]
-fn pack_few<T: Widen>(head: &HeadRows<&[T]>, first_key: usize, keys: usize, panel: &mut [f32]) {
+    const WORDS: usize = 32;
     let head_dim = panel.len() / PANEL;
-    for key in (0..keys.min(PANEL)).step_by(FEW) {
-        let row = |i: usize| {
-            let row = first_key + (key + i).min(keys - 1);
-            head.data[row * head.row_stride..][..head_dim].as_chunks::<FEW>()
-        };
-        let [(a, a_rest), (b, b_rest), (c, c_rest), (d, d_rest)] = from_fn(row);
-        let (blocks, rest) = panel.as_chunks_mut::<{ FEW * PANEL }>();
-        for ((((a, b), c), d), packed) in a.iter().zip(b).zip(c).zip(d).zip(blocks) {
-            // Of fixed size, it is transposed in registers.
-            for dim in 0..FEW {
-                let elements = [a[dim], b[dim], c[dim], d[dim]].map(Widen::widen);
-                packed[dim * PANEL..][..PANEL][key..][..FEW].copy_from_slice(&elements);
-            }
+    let block_dims = BLOCK_WORDS * T::PER_WORD;
+    let whole_dims = head_dim / block_dims * block_dims;
+    let mut rows = [[0.0; WORDS]; PANEL];
+    let whole = panel[..whole_dims * PANEL].chunks_mut(WORDS * T::PER_WORD * PANEL);
+    for (i, packed) in whole.enumerate() {
+        let words_now = packed.len() / (T::PER_WORD * PANEL);
+        for (key, row) in (first_key..).zip(&mut rows[..keys]) {
+            let from = &words.data[key * words.row_stride + i * WORDS..];
+            row[..words_now].copy_from_slice(&from[..words_now]);
         }
-        for (dim, packed) in rest.chunks_exact_mut(PANEL).enumerate() {
-            let elements = [a_rest[dim], b_rest[dim], c_rest[dim], d_rest[dim]].map(Widen::widen);
-            packed[key..][..FEW].copy_from_slice(&elements);
-        }
+        pack_words::<S, T>(simd, rows.as_flattened(), WORDS, packed);
+    }
+    if whole_dims < head_dim {
+        panel[whole_dims * PANEL..].fill(0.0);
+        pack_elements(head, first_key, 0..keys, whole_dims..head_dim, panel);
     }
 }
-
-/// Keys that are packed side by side where there are few.
-const FEW: usize = 4;
 
 /// Writes keys `first_key..` of the head to some lanes of a panel.
 #[inline(always)]
@@ -311,27 +295,31 @@ pub(crate) fn pack_keys(
     lanes: Range<usize>,
     panel: &mut [f32],
 ) {
+    let dims = 0..panel.len() / PANEL;
     match head.data {
-        Elements::F32(data) => pack_lanes(&head.with(data), first_key, lanes, panel),
+        Elements::F32(data) => pack_elements(&head.with(data), first_key, lanes, dims, panel),
         #[cfg(feature = "half")]
-        Elements::F16(data) => pack_lanes(&head.with(data), first_key, lanes, panel),
+        Elements::F16(data) => pack_elements(&head.with(data), first_key, lanes, dims, panel),
         #[cfg(feature = "half")]
-        Elements::Bf16(data) => pack_lanes(&head.with(data), first_key, lanes, panel),
+        Elements::Bf16(data) => pack_elements(&head.with(data), first_key, lanes, dims, panel),
     }
 }
 
-/// Element by element.
-#[inline(always)]
-fn pack_lanes<T: Widen>(
+/// Element by element: some dimensions of keys from `first_key` on, to some lanes. A function of its
+/// own: inlined, what the compiler computes ahead for it takes longer than all else.
+#[inline(never)]
+fn pack_elements<T: Widen>(
     head: &HeadRows<&[T]>,
     first_key: usize,
     lanes: Range<usize>,
+    dims: Range<usize>,
     panel: &mut [f32],
 ) {
-    for (key, lane) in lanes.enumerate() {
-        let elements = &head.data[(first_key + key) * head.row_stride..];
-        for (dim, packed) in panel.iter_mut().skip(lane).step_by(PANEL).enumerate() {
-            *packed = elements[dim * head.dim_stride].widen();
+    for dim in dims {
+        let elements = &head.data[dim * head.dim_stride..];
+        let packed = &mut panel[dim * PANEL..][lanes.clone()];
+        for (key, packed) in (first_key..).zip(packed) {
+            *packed = elements[key * head.row_stride].widen();
         }
     }
 }

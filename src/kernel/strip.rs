@@ -2,7 +2,7 @@
 
 use crate::plan::Plan;
 use crate::workspace::LINE;
-use core::ops::Range;
+use core::{mem, ops::Range};
 
 /// A run of segments. Each holds its rows one after another, `pitch` elements apart, then a
 /// maximum per row, then a sum per row.
@@ -74,9 +74,12 @@ impl<'a> Strip<'a> {
         keys: Range<usize>,
     ) -> [&mut [f32]; ROWS] {
         let pitch = self.pitch;
-        let scores = &mut self.scores(segment)[first_row * pitch..];
-        let mut rows = scores.chunks_exact_mut(pitch);
-        core::array::from_fn(|_| &mut rows.next().unwrap_or_default()[keys.clone()])
+        let mut rest = &mut self.scores(segment)[first_row * pitch..];
+        core::array::from_fn(|_| {
+            let (row, others) = mem::take(&mut rest).split_at_mut(pitch);
+            rest = others;
+            &mut row[keys.clone()]
+        })
     }
 
     /// The maxima and the sums of a segment's rows, padded to whole lines.

@@ -152,14 +152,20 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
     let runs = panels[0].len() / QUERY_RUN;
     for (run, query) in query[..runs].iter().enumerate() {
         let keys = panels.map(|panel| &panel.as_chunks::<QUERY_RUN>().0[run]);
-        for dim in 0..QUERY_RUN {
+        for dim in 0..QUERY_RUN / 2 {
             multiply_add(simd, query, dim, keys.map(|keys| keys[dim]), &mut sums);
             simd.end_dimension();
-            // Large tiles have time for a line every half a run.
-            let every = if ROWS * PANELS > 8 { QUERY_RUN / 2 } else { QUERY_RUN };
-            if ROWS > 1 && (dim + 1).is_multiple_of(every) {
-                simd.go_on(meanwhile);
-            }
+        }
+        // Large tiles have time for a line every half a run.
+        if const { ROWS * PANELS > 8 } {
+            simd.go_on(meanwhile);
+        }
+        for dim in QUERY_RUN / 2..QUERY_RUN {
+            multiply_add(simd, query, dim, keys.map(|keys| keys[dim]), &mut sums);
+            simd.end_dimension();
+        }
+        if const { ROWS > 1 } {
+            simd.go_on(meanwhile);
         }
     }
     if let Some(query) = query.get(runs) {

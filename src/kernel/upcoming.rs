@@ -2,6 +2,7 @@
 
 use super::Call;
 use super::pack::Ahead;
+use crate::plan::Block;
 use crate::problem::KeyHead;
 
 /// Lines that tiles ask for between their dimensions; none where all fits in the core's own caches.
@@ -14,31 +15,29 @@ pub(crate) struct Upcoming {
 }
 
 impl Upcoming {
+    /// After a block, that is; the next one is numbered so.
     #[inline(always)]
-    pub(crate) fn after(call: Call<'_>, head: usize, block: usize) -> Self {
+    pub(crate) fn after(call: Call<'_>, block: &Block, next: usize) -> Self {
         let Call { inputs, plan, .. } = call;
-        let blocks = plan.blocks_per_head();
-        let (next_head, next_block) =
-            if block + 1 < blocks { (head, block + 1) } else { (head + 1, 0) };
         let mut upcoming = Upcoming { queries: Ahead::NOTHING, keys: Ahead::NOTHING };
         if !plan.keys_are_far {
             return upcoming;
         }
-        if next_head < plan.heads {
-            let rows = plan.block(next_block);
+        let Block { heads, rows } = plan.block(next);
+        if heads.start < plan.heads {
             // Those of one query head: the next one's may be anywhere.
-            if let Some(index) = inputs.row_indices(next_head, rows.clone()).next() {
+            if let Some(index) = inputs.row_indices(heads.start, rows.clone()).next() {
                 let (head, row) = (inputs.query_head(index), index.row);
                 upcoming.queries = Ahead::of_head(&head, row..row + rows.len(), plan.head_dim);
             }
         }
         if plan.fetch_keys
-            && head + 1 < plan.heads
-            && let KeyHead::View(keys) = inputs.key_head(head + 1)
+            && block.heads.end < plan.heads
+            && let KeyHead::View(keys) = inputs.key_head(block.heads.end)
         {
-            let share = plan.keys.div_ceil(blocks);
-            let rows = block * share..(block + 1) * share;
-            upcoming.keys = Ahead::of_head(&keys, rows, plan.head_dim);
+            let share = plan.keys.div_ceil(plan.blocks_per_head());
+            let first = block.rows.start / plan.block_rows * share;
+            upcoming.keys = Ahead::of_head(&keys, first..first + share, plan.head_dim);
         }
         upcoming
     }
