@@ -8,6 +8,7 @@
 //! that it is. So the numerics contract does not depend on them.
 #![allow(unsafe_code, reason = "intrinsics; every one is wrapped in a checked, safe function")]
 
+use crate::workspace::LINE;
 use pulp::Simd;
 
 /// Words of a key that one transposing load covers.
@@ -72,6 +73,22 @@ pub(crate) trait Lanes: Simd {
         let sum = self.transmute_f32s_u32s(sum);
         let below = self.less_than_f32s(x, self.splat_f32s(bound));
         self.select_f32s(below, self.splat_f32s(0.0), sum)
+    }
+
+    /// Scores where they are kept, −∞ elsewhere.
+    #[inline(always)]
+    fn keep(self, kept: Self::m32s, scores: Self::f32s) -> Self::f32s {
+        self.select_f32s(kept, scores, self.splat_f32s(f32::NEG_INFINITY))
+    }
+
+    /// Lanes from as many booleans.
+    #[inline(always)]
+    fn mask_of(self, lanes: &[bool]) -> Self::m32s {
+        let mut wide = [0; LINE];
+        for (wide, &lane) in wide.iter_mut().zip(lanes) {
+            *wide = u32::from(lane);
+        }
+        self.less_than_u32s(self.splat_u32s(0), Self::as_simd_u32s(&wide).0[0])
     }
 
     /// The f16 in the upper half of each lane, widened.

@@ -19,7 +19,6 @@ use super::tile::lanes_within;
 use super::widen::Widen;
 use crate::element::Elements;
 use crate::lanes::{Lanes, LineKernel};
-use crate::tensor::Strides;
 use crate::workspace::LINE;
 use core::ops::Range;
 
@@ -55,40 +54,51 @@ impl LineKernel for Adjust<'_, '_> {
     }
 }
 
-/// The adjustments of one row.
+/// The adjustments of one row: a step over its scores for each, in L1.
 struct RowAdjustments<'a> {
     unit: f32,
     cap: Option<f32>,
-    /// The row's biases and the step between keys.
-    bias: Option<(Elements<'a>, usize)>,
+    bias: Option<Operand<Elements<'a>>>,
     /// The slope, and where the row stands.
     slope: Option<(f32, i128)>,
-    mask: Option<(&'a [bool], usize)>,
+    mask: Option<Operand<&'a [bool]>>,
     attended: Range<usize>,
-    all_keys: usize,
+}
+
+/// A row of what the caller has for each pair.
+#[derive(Clone, Copy, Debug)]
+struct Operand<Data> {
+    /// From the row's first key on.
+    data: Data,
+    /// From one key to the next.
+    step: usize,
+    /// Keys that there are.
+    keys: usize,
 }
 
 impl<'a> RowAdjustments<'a> {
     #[inline(always)]
     fn new(call: Call<'a>, row: &Row, panels: &Range<usize>) -> Self {
         let adjustments = &call.inputs.adjustments;
-        let index = row.index;
-        let start = |strides: &Strides| index.start(strides);
+        let (index, keys) = (row.index, call.plan.keys);
         RowAdjustments {
             unit: adjustments.unit,
             cap: adjustments.cap,
-            bias: adjustments
-                .bias
-                .map(|(data, strides)| (data.from(start(&strides)), strides.column)),
+            bias: adjustments.bias.map(|(data, strides)| Operand {
+                data: data.from(index.start(&strides)),
+                step: strides.column,
+                keys,
+            }),
             slope: call
                 .inputs
                 .slope(index.q_head)
                 .map(|slope| (slope, call.inputs.position(index))),
-            mask: adjustments
-                .mask
-                .map(|(data, strides)| (&data[start(&strides)..], strides.column)),
+            mask: adjustments.mask.map(|(data, strides)| Operand {
+                data: &data[index.start(&strides)..],
+                step: strides.column,
+                keys,
+            }),
             attended: row.keys_in(panels),
-            all_keys: call.plan.keys,
         }
     }
 
@@ -100,53 +110,149 @@ impl<'a> RowAdjustments<'a> {
         first_key: usize,
         scores: &mut [f32],
     ) -> S::f32s {
-        let excluded = simd.splat_f32s(f32::NEG_INFINITY);
-        let mut running = excluded;
-        for (panel, scores) in scores.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-            let key = first_key + panel * PANEL;
-            // Keys behind the last one are excluded by position.
-            let keys = PANEL.min(self.all_keys - key);
-            let mut biases = [0.0; PANEL];
-            if let Some((bias, step)) = self.bias {
-                read_bias(bias, key, step, &mut biases[..keys]);
+        let (panels, _) = S::as_mut_simd_f32s(scores).0.as_chunks_mut::<REGISTERS>();
+        let keys = (first_key..).step_by(PANEL);
+        if let Some(cap) = self.cap {
+            for t in panels.as_flattened_mut() {
+                *t = simd.mul_f32s(simd.splat_f32s(cap), tanh(simd, *t));
             }
-            let mut attend = [1u32; PANEL];
-            if let Some((mask, step)) = self.mask {
-                read(&mask[key * step..], step, &mut attend[..keys], u32::from);
+        }
+        if let Some(bias) = self.bias {
+            let unit = simd.splat_f32s(self.unit);
+            for (panel, key) in panels.iter_mut().zip(keys.clone()) {
+                let biases = bias.panel::<S, REGISTERS>(key);
+                for (t, bias) in panel.iter_mut().zip(biases) {
+                    *t = simd.mul_add_f32s(bias, unit, *t);
+                }
             }
-            let attended = self.attended.start.clamp(key, key + PANEL) - key
-                ..self.attended.end.clamp(key, key + PANEL) - key;
-            let (scores, _) = S::as_mut_simd_f32s(scores);
-            for (register, score) in scores.iter_mut().enumerate() {
-                let lane = register * S::F32_LANES;
-                let mut kept = lanes_within(simd, lane, &attended);
-                let mut t = *score;
-                if let Some(cap) = self.cap {
-                    t = simd.mul_f32s(simd.splat_f32s(cap), tanh(simd, t));
+        }
+        if let Some((slope, position)) = self.slope {
+            let slope = simd.splat_f32s(slope);
+            for (panel, key) in panels.iter_mut().zip(keys.clone()) {
+                let distance = simd.splat_f32s(distance(key, position));
+                for (t, &step) in panel.iter_mut().zip(S::as_simd_f32s(&STEPS).0) {
+                    *t = simd.mul_add_f32s(slope, simd.add_f32s(distance, step), *t);
                 }
-                if self.bias.is_some() {
-                    let bias = S::as_simd_f32s(&biases[lane..]).0[0];
-                    let excludes = simd.less_than_or_equal_f32s(bias, excluded);
-                    kept = simd.and_m32s(kept, simd.not_m32s(excludes));
-                    t = simd.mul_add_f32s(bias, simd.splat_f32s(self.unit), t);
-                }
-                if let Some((slope, position)) = self.slope {
-                    let distance = simd.splat_f32s((key as i128 - position) as f32);
-                    let distance = simd.add_f32s(distance, S::as_simd_f32s(&STEPS[lane..]).0[0]);
-                    t = simd.mul_add_f32s(simd.splat_f32s(slope), distance, t);
-                }
-                if self.mask.is_some() {
-                    let attend = S::as_simd_u32s(&attend[lane..]).0[0];
-                    kept = simd.and_m32s(kept, simd.less_than_u32s(simd.splat_u32s(0), attend));
-                }
-                *score = simd.select_f32s(kept, t, excluded);
-                // Something is left even if it is −∞.
-                let some = simd.max_f32s(t, simd.splat_f32s(f32::MIN));
-                running = simd.max_f32s(simd.select_f32s(kept, some, excluded), running);
             }
+        }
+        let mut running = simd.splat_f32s(f32::NEG_INFINITY);
+        for (panel, key) in panels.iter_mut().zip(keys) {
+            self.exclude(simd, key, panel, &mut running);
         }
         running
     }
+
+    /// −∞ for those keys of a panel that are excluded; others count for the running maximum.
+    #[inline(always)]
+    fn exclude<S: Lanes, const REGISTERS: usize>(
+        &self,
+        simd: S,
+        key: usize,
+        panel: &mut [S::f32s; REGISTERS],
+        running: &mut S::f32s,
+    ) {
+        let excluded = simd.splat_f32s(f32::NEG_INFINITY);
+        let attended = self.attended.start.clamp(key, key + PANEL) - key
+            ..self.attended.end.clamp(key, key + PANEL) - key;
+        let mut kept = [lanes_within(simd, 0, &(0..PANEL)); REGISTERS];
+        if attended.len() < PANEL {
+            for (register, kept) in kept.iter_mut().enumerate() {
+                *kept = lanes_within(simd, register * S::F32_LANES, &attended);
+            }
+        }
+        if let Some(bias) = self.bias {
+            for (kept, bias) in kept.iter_mut().zip(bias.panel::<S, REGISTERS>(key)) {
+                let excludes = simd.less_than_or_equal_f32s(bias, excluded);
+                *kept = simd.and_m32s(*kept, simd.not_m32s(excludes));
+            }
+        }
+        if let Some(mask) = self.mask {
+            let mask = mask.panel(key);
+            for (kept, mask) in kept.iter_mut().zip(mask.chunks_exact(S::F32_LANES)) {
+                *kept = simd.and_m32s(*kept, simd.mask_of(mask));
+            }
+        }
+        for (t, kept) in panel.iter_mut().zip(kept) {
+            // Something is left even if it is −∞.
+            let some = simd.max_f32s(*t, simd.splat_f32s(f32::MIN));
+            *running = simd.max_f32s(simd.keep(kept, some), *running);
+            *t = simd.keep(kept, *t);
+        }
+    }
+}
+
+impl Operand<Elements<'_>> {
+    /// The biases of a panel's keys; anything for keys behind the last one, which are excluded by
+    /// their position.
+    #[inline(always)]
+    fn panel<S: Lanes, const REGISTERS: usize>(&self, key: usize) -> [S::f32s; REGISTERS] {
+        let keys = self.keys - key;
+        let values = match self.data {
+            Elements::F32(data) if self.step == 1 && keys >= PANEL => {
+                return *registers::<S, REGISTERS>(&data[key..][..PANEL]);
+            }
+            Elements::F32(data) => gather(data, self.step, key, keys, Widen::widen),
+            #[cfg(feature = "half")]
+            Elements::F16(data) => gather(data, self.step, key, keys, Widen::widen),
+            #[cfg(feature = "half")]
+            Elements::Bf16(data) => gather(data, self.step, key, keys, Widen::widen),
+        };
+        *registers::<S, REGISTERS>(&values)
+    }
+}
+
+impl Operand<&[bool]> {
+    /// The mask of a panel's keys.
+    #[inline(always)]
+    fn panel(&self, key: usize) -> [bool; PANEL] {
+        let keys = self.keys - key;
+        match self.data.get(key..).and_then(<[bool]>::first_chunk) {
+            Some(&mask) if self.step == 1 && keys >= PANEL => mask,
+            _ => gather(self.data, self.step, key, keys, |attend| attend),
+        }
+    }
+}
+
+#[inline(always)]
+fn registers<S: Lanes, const REGISTERS: usize>(values: &[f32]) -> &[S::f32s; REGISTERS] {
+    &S::as_simd_f32s(values).0.as_chunks::<REGISTERS>().0[0]
+}
+
+/// The elements of a panel's keys, of which `keys` exist. A function of its own for what is not
+/// read as it stands.
+#[inline(never)]
+fn gather<T: Copy, V: Copy + Default>(
+    elements: &[T],
+    step: usize,
+    key: usize,
+    keys: usize,
+    convert: impl Fn(T) -> V,
+) -> [V; PANEL] {
+    let mut values = [V::default(); PANEL];
+    let elements = &elements[key * step..];
+    if step == 1 {
+        for (value, &element) in values.iter_mut().zip(elements) {
+            *value = convert(element);
+        }
+    } else {
+        for (i, value) in values.iter_mut().take(keys).enumerate() {
+            *value = convert(elements[i * step]);
+        }
+    }
+    values
+}
+
+/// How far a key is behind the row's position, to the nearest f32.
+#[inline(always)]
+fn distance(key: usize, position: i128) -> f32 {
+    #[cold]
+    #[inline(never)]
+    fn round(distance: i128) -> f32 {
+        distance as f32
+    }
+    let distance = key as i128 - position;
+    // An instruction, where it fits; else a call.
+    i64::try_from(distance).map_or_else(|_| round(distance), |distance| distance as f32)
 }
 
 /// The numbers of a panel's keys.
@@ -159,31 +265,3 @@ const STEPS: [f32; PANEL] = {
     }
     steps
 };
-
-/// The biases of some keys from `key` on.
-#[inline(always)]
-fn read_bias(bias: Elements<'_>, key: usize, step: usize, values: &mut [f32]) {
-    match bias {
-        Elements::F32(bias) => read(&bias[key * step..], step, values, Widen::widen),
-        #[cfg(feature = "half")]
-        Elements::F16(bias) => read(&bias[key * step..], step, values, Widen::widen),
-        #[cfg(feature = "half")]
-        Elements::Bf16(bias) => read(&bias[key * step..], step, values, Widen::widen),
-    }
-}
-
-/// Elements `step` apart. What is dense or all the same is read as such.
-#[inline(always)]
-fn read<T: Copy, V>(elements: &[T], step: usize, values: &mut [V], convert: impl Fn(T) -> V) {
-    match step {
-        0 => values.iter_mut().for_each(|value| *value = convert(elements[0])),
-        1 => {
-            values.iter_mut().zip(elements).for_each(|(value, &element)| *value = convert(element))
-        }
-        _ => {
-            for (value, &element) in values.iter_mut().zip(elements.iter().step_by(step)) {
-                *value = convert(element);
-            }
-        }
-    }
-}

@@ -411,7 +411,7 @@ fn exclude<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: us
             let attended = attended.start - first..attended.end - first;
             for (register, score) in sums.iter_mut().enumerate() {
                 let kept = lanes_within(simd, register * S::F32_LANES, &attended);
-                *score = simd.select_f32s(kept, *score, simd.splat_f32s(f32::NEG_INFINITY));
+                *score = simd.keep(kept, *score);
             }
         }
     }

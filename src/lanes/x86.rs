@@ -213,6 +213,24 @@ macro_rules! go_on {
 go_on!(go_on_ymm, "avx2", ymm_reg, __m256, "ymmword", "32");
 go_on!(go_on_zmm, "avx512f", zmm_reg, __m512, "zmmword", "64");
 
+/// [`Lanes::keep`]. Assembly, because the compiler would make a masked store of it where scores come
+/// from memory and go back there: that takes some 20 cycles.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn keep_8(kept: __m256, mut scores: __m256) -> __m256 {
+    // SAFETY: the assembly touches its registers only.
+    unsafe {
+        asm!(
+            "vblendvps {scores}, {excluded}, {scores}, {kept}",
+            scores = inlateout(ymm_reg) scores,
+            excluded = in(ymm_reg) _mm256_set1_ps(f32::NEG_INFINITY),
+            kept = in(ymm_reg) kept,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    scores
+}
+
 /// [`Lanes::widen_f16`]. Assembly, because pulp's AVX2 does not stand for F16C: as an intrinsic it
 /// would be a call.
 ///
@@ -277,6 +295,22 @@ impl Lanes for V3 {
             let below = _mm256_cmp_ps::<_CMP_LT_OQ>(pulp::cast(x), _mm256_set1_ps(bound));
             let sum = _mm256_add_epi32(pulp::cast(values), pulp::cast(addend));
             pulp::cast(_mm256_andnot_ps(below, pulp::cast(sum)))
+        }
+    }
+
+    #[inline(always)]
+    fn keep(self, kept: Self::m32s, scores: Self::f32s) -> Self::f32s {
+        // SAFETY: `self` proves AVX2.
+        pulp::cast(unsafe { keep_8(pulp::cast(kept), pulp::cast(scores)) })
+    }
+
+    #[inline(always)]
+    fn mask_of(self, lanes: &[bool]) -> Self::m32s {
+        assert!(lanes.len() == 8);
+        // SAFETY: `self` proves AVX2; there are eight bytes.
+        unsafe {
+            let lanes = _mm256_cvtepu8_epi32(_mm_loadu_si64(lanes.as_ptr().cast()));
+            pulp::cast(_mm256_cmpgt_epi32(lanes, _mm256_setzero_si256()))
         }
     }
 
@@ -370,6 +404,16 @@ impl Lanes for V4 {
         unsafe {
             let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(pulp::cast(x), _mm512_set1_ps(bound));
             pulp::cast(add_where(kept, pulp::cast(values), pulp::cast(addend)))
+        }
+    }
+
+    #[inline(always)]
+    fn mask_of(self, lanes: &[bool]) -> Self::m32s {
+        assert!(lanes.len() == 16);
+        // SAFETY: `self` proves AVX-512 with its byte instructions; there are sixteen bytes.
+        unsafe {
+            let lanes = _mm_loadu_si128(lanes.as_ptr().cast());
+            pulp::b16(_mm_test_epi8_mask(lanes, lanes))
         }
     }
 
