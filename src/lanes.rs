@@ -91,11 +91,12 @@ pub(crate) trait Lanes: Simd {
         self.less_than_u32s(self.splat_u32s(0), Self::as_simd_u32s(&wide).0[0])
     }
 
-    /// The f16 in the upper half of each lane, widened.
+    /// The two f16 of each lane, widened: first those of the lower halves.
     #[cfg(feature = "half")]
     #[inline(always)]
-    fn widen_f16(self, halves: Self::u32s) -> Self::f32s {
-        crate::kernel::widen::widen_f16(self, halves)
+    fn unpack_f16(self, words: Self::u32s) -> [Self::f32s; 2] {
+        let lower = self.wrapping_dyn_shl_u32s(words, self.splat_u32s(16));
+        [lower, words].map(|upper| crate::kernel::widen::widen_f16(self, upper))
     }
 
     /// Writes whole registers past the caches. `output` has to be aligned to a register and a

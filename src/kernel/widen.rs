@@ -85,9 +85,7 @@ impl Widen for half::f16 {
 
     #[inline(always)]
     fn unpack<S: Lanes>(simd: S, words: S::f32s) -> [S::f32s; 2] {
-        let words = simd.transmute_u32s_f32s(words);
-        let first = simd.wrapping_dyn_shl_u32s(words, simd.splat_u32s(16));
-        [simd.widen_f16(first), simd.widen_f16(words)]
+        simd.unpack_f16(simd.transmute_u32s_f32s(words))
     }
 }
 

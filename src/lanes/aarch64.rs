@@ -23,19 +23,23 @@ impl Lanes for Neon {
     /// Assembly for the conversion, whose intrinsic wants a type that stable Rust 1.89 lacks.
     #[cfg(feature = "half")]
     #[inline(always)]
-    fn widen_f16(self, halves: Self::u32s) -> Self::f32s {
-        let wide: float32x4_t;
-        // SAFETY: `self` proves NEON; the assembly touches its registers only.
-        unsafe {
-            let halves = vshrn_n_u32::<16>(pulp::cast(halves));
-            core::arch::asm!(
-                "fcvtl {wide:v}.4s, {halves:v}.4h",
-                wide = lateout(vreg) wide,
-                halves = in(vreg) halves,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
-        pulp::cast(wide)
+    fn unpack_f16(self, words: Self::u32s) -> [Self::f32s; 2] {
+        let words = pulp::cast(words);
+        // SAFETY: `self` proves NEON.
+        let halves = unsafe { [vmovn_u32(words), vshrn_n_u32::<16>(words)] };
+        halves.map(|halves| {
+            let wide: float32x4_t;
+            // SAFETY: `self` proves NEON; the assembly touches its registers only.
+            unsafe {
+                core::arch::asm!(
+                    "fcvtl {wide:v}.4s, {halves:v}.4h",
+                    wide = lateout(vreg) wide,
+                    halves = in(vreg) halves,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+            pulp::cast(wide)
+        })
     }
 
     #[inline(always)]

@@ -231,30 +231,53 @@ fn keep_8(kept: __m256, mut scores: __m256) -> __m256 {
     scores
 }
 
-/// [`Lanes::widen_f16`]. Assembly, because pulp's AVX2 does not stand for F16C: as an intrinsic it
-/// would be a call.
+/// [`Lanes::unpack_f16`]. Assembly for the conversion, because pulp's AVX2 does not stand for F16C:
+/// as an intrinsic it would be a call.
 ///
 /// # Safety
 /// The CPU has to have F16C.
 #[cfg(feature = "half")]
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn widen_8(halves: __m256i) -> __m256 {
-    let halves = _mm256_srli_epi32::<16>(halves);
-    // The halves of each 128 bits, twice, then those of both side by side.
-    let halves = _mm256_packus_epi32(halves, halves);
-    let halves = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(halves));
-    let wide;
-    // SAFETY: the caller's promise; the assembly touches its registers only.
-    unsafe {
-        asm!(
-            "vcvtph2ps {wide}, {halves}",
-            wide = out(ymm_reg) wide,
-            halves = in(xmm_reg) halves,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    wide
+unsafe fn unpack_8(words: __m256i) -> [__m256; 2] {
+    // In each 128 bits the lower halves of the words, then the upper ones; then all lower ones.
+    let lower_first = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+        0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
+    ));
+    let halves = _mm256_shuffle_epi8(words, lower_first);
+    let halves = _mm256_permute4x64_epi64::<0b11_01_10_00>(halves);
+    [_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves)].map(|halves| {
+        let wide;
+        // SAFETY: the caller's promise; the assembly touches its registers only.
+        unsafe {
+            asm!(
+                "vcvtph2ps {wide}, {halves}",
+                wide = lateout(ymm_reg) wide,
+                halves = in(xmm_reg) halves,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        wide
+    })
+}
+
+/// [`Lanes::unpack_f16`].
+#[cfg(feature = "half")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn unpack_16(words: __m512i) -> [__m512; 2] {
+    const LOWER_FIRST: [i16; 32] = {
+        let mut order = [0; 32];
+        let mut lane = 0;
+        while lane < 16 {
+            (order[lane], order[16 + lane]) = (2 * lane as i16, 2 * lane as i16 + 1);
+            lane += 1;
+        }
+        order
+    };
+    let halves = _mm512_permutexvar_epi16(pulp::cast(LOWER_FIRST), words);
+    let (lower, upper) = (_mm512_castsi512_si256(halves), _mm512_extracti64x4_epi64::<1>(halves));
+    [_mm512_cvtph_ps(lower), _mm512_cvtph_ps(upper)]
 }
 
 impl Lanes for V3 {
@@ -316,9 +339,9 @@ impl Lanes for V3 {
 
     #[cfg(feature = "half")]
     #[inline(always)]
-    fn widen_f16(self, halves: Self::u32s) -> Self::f32s {
+    fn unpack_f16(self, words: Self::u32s) -> [Self::f32s; 2] {
         // SAFETY: `self` proves AVX2; `Isa::is_available` asks for F16C besides.
-        pulp::cast(unsafe { widen_8(pulp::cast(halves)) })
+        unsafe { unpack_8(pulp::cast(words)) }.map(pulp::cast)
     }
 
     #[inline(always)]
@@ -419,12 +442,9 @@ impl Lanes for V4 {
 
     #[cfg(feature = "half")]
     #[inline(always)]
-    fn widen_f16(self, halves: Self::u32s) -> Self::f32s {
+    fn unpack_f16(self, words: Self::u32s) -> [Self::f32s; 2] {
         // SAFETY: `self` proves AVX-512.
-        unsafe {
-            let halves = _mm512_srli_epi32::<16>(pulp::cast(halves));
-            pulp::cast(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(halves)))
-        }
+        unsafe { unpack_16(pulp::cast(words)) }.map(pulp::cast)
     }
 
     #[inline(always)]
