@@ -3,7 +3,7 @@
 use crate::kernel::block::Row;
 use crate::kernel::pack::PANEL;
 use crate::kernel::{Call, FinishBlock, PackPanels, Panels, RowBlocks, Scratch};
-use crate::plan::{KeyAccess, Task};
+use crate::plan::{Step, Task};
 use crate::shared::SharedSlice;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// `plan.known_rows()`.
 ///
 /// Heads go in waves of as many as are in flight at a time. In each wave the keys are packed, unless
-/// there is but one task, then the blocks of rows are computed, then, if blocks were split by
+/// one task does it all, then the blocks of rows are computed, then, if blocks were split by
 /// segments, merged; the tasks of a step are independent of each other.
 #[allow(unsafe_code, reason = "tasks take disjoint parts of the workspace")]
 pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
@@ -29,52 +29,68 @@ pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
         thread * rows..(thread + 1) * rows
     };
 
-    for first_head in (0..plan.heads).step_by(plan.wave_heads) {
-        let heads = first_head..plan.heads.min(first_head + plan.wave_heads);
-        if plan.key_access == KeyAccess::Packed && !plan.tasks_pack() {
-            pack_heads(call, heads.clone(), packed);
+    let pack = |heads: Range<usize>, task: usize| {
+        let runs = plan.pack_runs();
+        let (head, run) = (heads.start + task / runs, task % runs);
+        if head >= heads.end {
+            return;
         }
-        for_each_task(plan.threads, plan.tasks(&heads), |task, thread| {
-            let Task { blocks, segments } = plan.task(&heads, task);
-            let strips = if plan.shares_strips() {
-                let start = (blocks.start - plan.blocks(&heads).start) * memory.strip;
-                let elements = plan.segment_elements();
-                start + segments.start * elements..start + segments.end * elements
-            } else {
-                thread * memory.strip..(thread + 1) * memory.strip
-            };
-            // SAFETY: what a thread has is used by one task at a time; the strip of a shared block
-            // is divided by segments; packed keys are only read, or there is but one task.
-            let (strips, scratch, rows, panels) = unsafe {
-                let start = thread * memory.scratch();
-                (
-                    all_strips.slice(strips),
-                    scratch.slice(start..start + memory.scratch()),
-                    all_rows.slice(rows_of(thread)),
-                    match plan.tasks_pack() {
-                        true => Panels::Own(0, packed.slice(0..memory.all_packed())),
-                        false => Panels::Shared(heads.start, packed.read(0..memory.all_packed())),
-                    },
-                )
-            };
-            let (query, rest) = scratch.split_at_mut(memory.query);
-            let (maxima, last_panel) = rest.split_at_mut(memory.maxima);
-            let scratch = Scratch { query, maxima, last_panel, rows };
-            plan.isa.run(RowBlocks { call, blocks, segments, panels, strips, scratch });
-        });
-        if plan.shares_strips() {
-            let blocks = plan.blocks(&heads);
-            for_each_task(plan.threads, blocks.len(), |task, thread| {
-                let strip = task * memory.strip..(task + 1) * memory.strip;
-                // SAFETY: each task has a strip of its own, and its thread's rows; the tasks before
-                // are done.
-                let (strip, rows) =
-                    unsafe { (all_strips.slice(strip), all_rows.slice(rows_of(thread))) };
-                let block = blocks.start + task;
-                plan.isa.run(FinishBlock { call, block, strip, rows });
-            });
+        let panels = plan.keys.div_ceil(PANEL);
+        let first_panel = run * panels / runs;
+        let elements = first_panel * PANEL * plan.head_dim
+            ..((run + 1) * panels / runs * PANEL * plan.head_dim);
+        let start = (head - heads.start) * plan.packed_elements();
+        // SAFETY: each task has panels of its own.
+        let packed = unsafe { packed.slice(start + elements.start..start + elements.end) };
+        plan.isa.run(PackPanels { call, head, first_panel, packed });
+    };
+    let compute = |heads: Range<usize>, task: usize, thread: usize| {
+        let Task { blocks, segments } = plan.task(&heads, task);
+        let strips = if plan.shares_strips() {
+            let start = (blocks.start - plan.blocks(&heads).start) * memory.strip;
+            let elements = plan.segment_elements();
+            start + segments.start * elements..start + segments.end * elements
+        } else {
+            thread * memory.strip..(thread + 1) * memory.strip
+        };
+        // SAFETY: what a thread has is used by one task at a time; the strip of a shared block
+        // is divided by segments; packed keys are only read, or there is but one task.
+        let (strips, scratch, rows, panels) = unsafe {
+            let start = thread * memory.scratch();
+            (
+                all_strips.slice(strips),
+                scratch.slice(start..start + memory.scratch()),
+                all_rows.slice(rows_of(thread)),
+                match plan.tasks_pack() {
+                    true => Panels::Own(0, packed.slice(0..memory.all_packed())),
+                    false => Panels::Shared(heads.start, packed.read(0..memory.all_packed())),
+                },
+            )
+        };
+        let (query, rest) = scratch.split_at_mut(memory.query);
+        let (maxima, last_panel) = rest.split_at_mut(memory.maxima);
+        let scratch = Scratch { query, maxima, last_panel, rows };
+        plan.isa.run(RowBlocks { call, blocks, segments, panels, strips, scratch });
+    };
+    let finish = |heads: Range<usize>, task: usize, thread: usize| {
+        let strip = task * memory.strip..(task + 1) * memory.strip;
+        // SAFETY: each task has a strip of its own, and its thread's rows; the tasks before
+        // are done.
+        let (strip, rows) = unsafe { (all_strips.slice(strip), all_rows.slice(rows_of(thread))) };
+        let block = plan.blocks(&heads).start + task;
+        plan.isa.run(FinishBlock { call, block, strip, rows });
+    };
+
+    let waves = plan.heads.div_ceil(plan.wave_heads);
+    for_each_task(plan.threads, waves, plan.steps(), |wave, step, task, thread| {
+        let first = wave * plan.wave_heads;
+        let heads = first..plan.heads.min(first + plan.wave_heads);
+        match step {
+            Step::Pack => pack(heads, task),
+            Step::Compute => compute(heads, task, thread),
+            Step::Finish => finish(heads, task, thread),
         }
-    }
+    });
 }
 
 /// Threads of the current pool; 1 without the feature `rayon`.
@@ -87,56 +103,80 @@ pub(crate) fn pool_threads() -> usize {
     1
 }
 
-/// Packs the keys of a wave of heads.
-#[allow(unsafe_code, reason = "tasks take disjoint parts of the packed keys")]
-fn pack_heads(call: Call<'_>, heads: Range<usize>, packed: SharedSlice<'_>) {
-    let plan = call.plan;
-    let panels = plan.keys.div_ceil(PANEL);
-    let panel_elements = PANEL * plan.head_dim;
-    let runs = (plan.threads * 4).div_ceil(heads.len()).min(panels);
-    for_each_task(plan.threads, heads.len() * runs, |task, _| {
-        let (head, run) = (task / runs, task % runs);
-        let panels = run * panels / runs..(run + 1) * panels / runs;
-        let start = head * plan.packed_elements();
-        // SAFETY: each task has panels of its own.
-        let packed = unsafe {
-            packed.slice(start + panels.start * panel_elements..start + panels.end * panel_elements)
-        };
-        let (head, first_panel) = (heads.start + head, panels.start);
-        plan.isa.run(PackPanels { call, head, first_panel, packed });
-    });
-}
-
-/// Runs `work(task, thread)` for every task below `tasks`. No two tasks run at a time under
-/// the same `thread` number, which is below `threads`. Threads take the next task when they are
-/// done with one, so uneven tasks even out.
-fn for_each_task(threads: usize, tasks: usize, work: impl Fn(usize, usize) + Sync) {
-    let next = AtomicUsize::new(0);
-    on_threads(0, threads.min(tasks), &|thread| {
+/// Runs `work(wave, step, task, thread)` for all tasks of each step, for each wave; a task may start
+/// once the steps before its own are done. No two tasks run at a time under the same `thread`
+/// number, which is below `threads`. Threads take the next task when they are done with one, so
+/// uneven tasks even out. The caller's is one of them and need not wait for the others to wake up.
+fn for_each_task(
+    threads: usize,
+    waves: usize,
+    steps: [(Step, usize); 3],
+    work: impl Fn(usize, Step, usize, usize) + Sync,
+) {
+    let tasks_per_wave = steps.iter().map(|(_, tasks)| tasks).sum::<usize>();
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let on_thread = |thread: usize| {
         loop {
-            let task = next.fetch_add(1, Ordering::Relaxed);
-            if task >= tasks {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= waves * tasks_per_wave {
                 break;
             }
-            work(task, thread);
+            let (wave, mut task) = (number / tasks_per_wave, number % tasks_per_wave);
+            for (step, tasks) in steps {
+                if task < tasks {
+                    wait_until(|| done.load(Ordering::Acquire) >= number - task);
+                    // Done even if it panics: others must not wait for it forever.
+                    let _done = OnDrop(|| _ = done.fetch_add(1, Ordering::AcqRel));
+                    work(wave, step, task, thread);
+                    break;
+                }
+                task -= tasks;
+            }
         }
-    });
+    };
+    on_threads(threads.min(waves * tasks_per_wave), on_thread);
 }
 
-/// Calls `work(first)`, …, `work(first + count − 1)`, at once where the pool has threads free.
-fn on_threads(first: usize, count: usize, work: &(impl Fn(usize) + Sync)) {
-    match count {
-        0 => {}
-        1 => work(first),
-        #[cfg(feature = "rayon")]
-        _ => {
-            let half = count / 2;
-            rayon::join(
-                || on_threads(first, half, work),
-                || on_threads(first + half, count - half, work),
-            );
+/// Waits for what other threads are in the middle of.
+fn wait_until(condition: impl Fn() -> bool) {
+    /// Some microseconds: a task takes as long.
+    const SPINS: usize = 1000;
+    for _ in 0..SPINS {
+        if condition() {
+            return;
         }
-        #[cfg(not(feature = "rayon"))]
-        _ => (first..first + count).for_each(work),
+        core::hint::spin_loop();
+    }
+    while !condition() {
+        #[cfg(feature = "std")]
+        std::thread::yield_now();
+    }
+}
+
+/// Calls `work` for each number below `threads`, on the caller's thread and as many of the pool's as
+/// come in time.
+fn on_threads(threads: usize, work: impl Fn(usize) + Sync) {
+    let others = 1..threads.max(1);
+    #[cfg(feature = "rayon")]
+    if !others.is_empty() {
+        let work = &work;
+        return rayon::in_place_scope(|scope| {
+            for thread in others {
+                scope.spawn(move |_| work(thread));
+            }
+            work(0);
+        });
+    }
+    work(0);
+    #[cfg(not(feature = "rayon"))]
+    others.for_each(work);
+}
+
+/// Does something at the end of a scope, whichever way it ends.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        self.0();
     }
 }

@@ -270,16 +270,28 @@ impl Plan {
         self.key_access == KeyAccess::Packed && self.threads == 1
     }
 
-    /// Tasks of some heads.
-    pub(crate) fn tasks(&self, heads: &Range<usize>) -> usize {
-        self.blocks(heads).len().div_ceil(self.blocks_per_task) * self.splits
+    /// Tasks that pack the keys of a head.
+    pub(crate) fn pack_runs(&self) -> usize {
+        (self.threads * 4).div_ceil(self.wave_heads).min(self.keys.div_ceil(PANEL))
     }
 
-    /// What a task of some heads computes.
+    /// The steps of a wave and their tasks. The last wave may have fewer heads and leave tasks at
+    /// the end of a step without work.
+    pub(crate) fn steps(&self) -> [(Step, usize); 3] {
+        let packs = self.key_access == KeyAccess::Packed && !self.tasks_pack();
+        let blocks = self.blocks(&(0..self.wave_heads)).len();
+        [
+            (Step::Pack, if packs { self.wave_heads * self.pack_runs() } else { 0 }),
+            (Step::Compute, blocks.div_ceil(self.blocks_per_task) * self.splits),
+            (Step::Finish, if self.shares_strips() { blocks } else { 0 }),
+        ]
+    }
+
+    /// What a task of some heads computes; no blocks if there are not so many.
     pub(crate) fn task(&self, heads: &Range<usize>, task: usize) -> Task {
         let (run, split) = (task / self.splits, task % self.splits);
         let (blocks, segments) = (self.blocks(heads), self.segments());
-        let first = blocks.start + run * self.blocks_per_task;
+        let first = blocks.end.min(blocks.start + run * self.blocks_per_task);
         Task {
             blocks: first..blocks.end.min(first + self.blocks_per_task),
             segments: split * segments / self.splits..(split + 1) * segments / self.splits,
@@ -335,6 +347,14 @@ pub(crate) struct Block {
     pub(crate) heads: Range<usize>,
     /// Of each head.
     pub(crate) rows: Range<usize>,
+}
+
+/// What is done in a wave, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Pack,
+    Compute,
+    Finish,
 }
 
 /// What a task computes.

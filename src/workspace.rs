@@ -10,7 +10,7 @@ pub(crate) const LINE: usize = 16;
 /// Scratch memory for [`Attention::compute_into`](crate::Attention::compute_into).
 ///
 /// It grows to the largest call that it has seen and is reused by all others: once warm, a call
-/// allocates nothing. One workspace serves one call at a time; its content never matters.
+/// allocates nothing; rayon does, a few bytes for each thread that helps. One workspace serves one call at a time; its content never matters.
 #[derive(Debug, Default)]
 pub struct Workspace {
     buffer: Vec<f32>,
