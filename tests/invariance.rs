@@ -7,7 +7,7 @@ mod common;
 use common::strided::Layout;
 use common::{Extents, Problem, assert_same_bits, bounds, isas, scaled_down, serial};
 use proptest::prelude::*;
-use softdot::{Attention, Isa, Stage, TensorMut, TensorRef, Threads, Workspace};
+use softdot::{Attention, Causal, Isa, Stage, TensorMut, TensorRef, Threads, Workspace};
 
 const STAGES: [Stage; 2] = [Stage::Scores, Stage::Weights];
 
@@ -271,6 +271,39 @@ fn few_rows_are_split_by_keys() {
 }
 
 /// Two calls with the same pool, from two threads at a time, do not disturb each other.
+/// Short heads are computed several at a time, of batch entries of different lengths too.
+#[test]
+fn short_heads_do_not_know_of_each_other() {
+    let (batch, heads) = (4, 13);
+    let sinks: Vec<f32> = (0..heads).map(|head| head as f32 / 4.0 - 1.0).collect();
+    for isa in isas() {
+        for (rows, keys, head_dim) in [(1, 1, 1), (1, 33, 8), (3, 5, 7), (6, 6, 32), (7, 17, 12)] {
+            let extents = Extents { batch, q_heads: heads, kv_heads: heads, rows, keys, head_dim };
+            let problem = Problem::random(extents, (rows * keys * head_dim) as u64);
+            let lengths = [keys, 0, keys / 2, keys.saturating_sub(1)];
+            for attention in [serial(isa), serial(isa).causal(Causal::BottomRight)] {
+                let all = problem.compute(&attention.clone().key_lengths(&lengths).sinks(&sinks));
+                let each = problem.heads().into_iter().enumerate().flat_map(|(index, head)| {
+                    let (length, head_sink) = (lengths[index / heads], sinks[index % heads]);
+                    let query = TensorRef::new(head.query, [rows, head_dim]);
+                    let key = TensorRef::new(head.key, [keys, head_dim]);
+                    attention
+                        .clone()
+                        .key_lengths(&[length])
+                        .sinks(&[head_sink])
+                        .compute(query, key)
+                        .expect("valid")
+                });
+                assert_same_bits(
+                    &each.collect::<Vec<_>>(),
+                    &all,
+                    format_args!("{isa}, {extents:?}"),
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn concurrent_calls() {
     let problems: Vec<Problem> =
