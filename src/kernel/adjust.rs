@@ -74,6 +74,9 @@ struct Operand<Data> {
     step: usize,
     /// Keys that there are.
     keys: usize,
+    /// From one row to the next, which is fetched meanwhile: the hardware sees only that each row
+    /// is one more short stream.
+    row_step: usize,
 }
 
 impl<'a> RowAdjustments<'a> {
@@ -88,6 +91,7 @@ impl<'a> RowAdjustments<'a> {
                 data: data.from(index.start(&strides)),
                 step: strides.column,
                 keys,
+                row_step: strides.row,
             }),
             slope: call
                 .inputs
@@ -97,6 +101,7 @@ impl<'a> RowAdjustments<'a> {
                 data: &data[index.start(&strides)..],
                 step: strides.column,
                 keys,
+                row_step: strides.row,
             }),
             attended: row.keys_in(panels),
         }
@@ -120,6 +125,7 @@ impl<'a> RowAdjustments<'a> {
         if let Some(bias) = self.bias {
             let unit = simd.splat_f32s(self.unit);
             for (panel, key) in panels.iter_mut().zip(keys.clone()) {
+                bias.fetch_next_row(simd, key);
                 let biases = bias.panel::<S, REGISTERS>(key);
                 for (t, bias) in panel.iter_mut().zip(biases) {
                     *t = simd.mul_add_f32s(bias, unit, *t);
@@ -167,6 +173,7 @@ impl<'a> RowAdjustments<'a> {
             }
         }
         if let Some(mask) = self.mask {
+            mask.fetch_next_row(simd, key);
             let mask = mask.panel(key);
             for (kept, mask) in kept.iter_mut().zip(mask.chunks_exact(S::F32_LANES)) {
                 *kept = simd.and_m32s(*kept, simd.mask_of(mask));
@@ -182,6 +189,14 @@ impl<'a> RowAdjustments<'a> {
 }
 
 impl Operand<Elements<'_>> {
+    /// Asks for the biases of a panel's keys in the next row, which need not exist.
+    #[inline(always)]
+    fn fetch_next_row<S: Lanes>(&self, simd: S, key: usize) {
+        if let (Elements::F32(data), 1) = (self.data, self.step) {
+            simd.prefetch(data.as_ptr().wrapping_add(self.row_step + key));
+        }
+    }
+
     /// The biases of a panel's keys; anything for keys behind the last one, which are excluded by
     /// their position.
     #[inline(always)]
@@ -202,6 +217,12 @@ impl Operand<Elements<'_>> {
 }
 
 impl Operand<&[bool]> {
+    /// As that of biases.
+    #[inline(always)]
+    fn fetch_next_row<S: Lanes>(&self, simd: S, key: usize) {
+        simd.prefetch(self.data.as_ptr().wrapping_add(self.row_step + key).cast());
+    }
+
     /// The mask of a panel's keys.
     #[inline(always)]
     fn panel(&self, key: usize) -> [bool; PANEL] {
