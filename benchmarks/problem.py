@@ -23,6 +23,17 @@ class Problem:
         self.key = numbers((heads, keys, workload.head_dim), dtype=numpy.float32)
         self.transposed_key = numpy.ascontiguousarray(self.key.swapaxes(1, 2))
         self.shape = (heads, group * rows, keys)
+        self.mask = self.bias = None
+        if workload.option == "causal":
+            self.mask = numpy.tri(rows, keys, keys - rows, dtype=bool)
+        elif workload.option == "mask":
+            self.mask = numpy.random.default_rng(2).random(self.shape, dtype=numpy.float32) < 0.9
+        elif workload.option == "bias":
+            self.bias = numbers(self.shape, dtype=numpy.float32)
+        #: What others add to the scores for the option: its bias, or −∞ where the mask excludes.
+        self.added = self.bias
+        if self.mask is not None:
+            self.added = numpy.where(self.mask, numpy.float32(0), numpy.float32(-numpy.inf))
 
     def output(self) -> numpy.ndarray:
         """Memory for a result, filled with what no right answer has."""
@@ -44,5 +55,7 @@ class Problem:
         scores = self.workload.scale * products
         if self.workload.stage == "scores":
             return scores
+        if self.added is not None:
+            scores += numpy.broadcast_to(self.added, self.shape)[head, row]
         exponentials = numpy.exp(scores - scores.max())
         return exponentials / exponentials.sum()

@@ -16,6 +16,7 @@ class Workload:
     head_dim: int
     kv_heads: int
     stage: str = "weights"
+    option: str | None = None
     awkward: bool = False
 
     @property
@@ -28,7 +29,7 @@ class Workload:
 
     @property
     def flops(self) -> int:
-        """Two for each multiply-add of the dot products; exponentials are not counted."""
+        """Two for each multiply-add of all dot products, wanted or not; exponentials are not counted."""
         return 2 * self.q_heads * self.query_rows * self.keys * self.head_dim
 
     @property
@@ -47,6 +48,7 @@ _ALL = [
     _dense("prefill", 1, 4096, 4096, 64),
     _dense("prefill", 8, 2048, 2048, 128),
     _dense("scores", 8, 2048, 2048, 128, stage="scores"),
+    *(_dense(option, 8, 2048, 2048, 128, option=option) for option in ("causal", "mask", "bias")),
     _dense("decode/rows", 32, 1, 4096, 128),
     _dense("decode/grouped-rows", 32, 1, 4096, 128, kv_heads=8),
     _dense("decode/rows", 2, 1, 1024, 128),

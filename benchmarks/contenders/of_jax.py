@@ -24,17 +24,18 @@ def set_threads(count):
 def contenders(problem, threads):
     scale, stage = problem.workload.scale, problem.workload.stage
     query = jax.numpy.asarray(problem.query)
+    added = () if problem.added is None else (jax.numpy.asarray(problem.added),)
 
     def attention(product):
-        def compute(query, key):
-            scores = jax.numpy.einsum(product, query * scale, key)
+        def compute(query, key, *added):
+            scores = sum(added, start=jax.numpy.einsum(product, query * scale, key))
             return scores if stage == "scores" else jax.nn.softmax(scores, axis=-1)
 
         return jax.jit(compute)
 
     def form(product, key):
         compute, key = attention(product), jax.numpy.asarray(key)
-        return lambda: compute(query, key).block_until_ready()
+        return lambda: compute(query, key, *added).block_until_ready()
 
     return {
         "jax": {

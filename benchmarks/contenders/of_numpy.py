@@ -21,7 +21,7 @@ def contenders(problem, threads):
 def _form(problem, key):
     out, scaled = problem.output(), numpy.empty_like(problem.query)
     column = numpy.empty((*problem.shape[:-1], 1), numpy.float32)
-    scale = numpy.float32(problem.workload.scale)
+    scale, added = numpy.float32(problem.workload.scale), problem.added
 
     def scores():
         numpy.multiply(problem.query, scale, out=scaled)
@@ -29,6 +29,8 @@ def _form(problem, key):
 
     def weights():
         scores()
+        if added is not None:
+            numpy.add(out, added, out=out)
         numpy.max(out, axis=-1, keepdims=True, out=column)
         numpy.subtract(out, column, out=out)
         numpy.exp(out, out=out)

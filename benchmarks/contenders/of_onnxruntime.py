@@ -39,9 +39,12 @@ def _standard():
 
 
 def _form(problem, key, nodes, threads):
-    result = "scores"
+    inputs, result = {"Q": problem.query, "K": key}, "scores"
+    if problem.added is not None:
+        inputs["added"], result = problem.added, "sums"
+        nodes = [*nodes, helper.make_node("Add", ["scores", "added"], ["sums"])]
     if problem.workload.stage == "weights":
-        nodes = [*nodes, helper.make_node("Softmax", ["scores"], ["weights"], axis=-1)]
+        nodes = [*nodes, helper.make_node("Softmax", [result], ["weights"], axis=-1)]
         result = "weights"
 
     def described(name, shape):
@@ -51,7 +54,7 @@ def _form(problem, key, nodes, threads):
     graph = helper.make_graph(
         nodes,
         "attention",
-        [described("Q", problem.query.shape), described("K", key.shape)],
+        [described(name, array.shape) for name, array in inputs.items()],
         [described(result, problem.shape)],
         [scale],
     )
@@ -63,7 +66,7 @@ def _form(problem, key, nodes, threads):
 
     out = problem.output()
     binding = session.io_binding()
-    for name, array in [("Q", problem.query), ("K", key)]:
+    for name, array in inputs.items():
         binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
     binding.bind_ortvalue_output(result, onnxruntime.OrtValue.ortvalue_from_numpy(out))
 

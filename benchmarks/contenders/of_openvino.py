@@ -32,6 +32,11 @@ def _form(problem, key, scaled, transpose, threads):
         result = opset.matmul(opset.multiply(query, scale), keys, False, transpose)
     else:
         result = opset.multiply(opset.matmul(query, keys, False, transpose), scale)
+    arrays, parameters = [problem.query, key], [query, keys]
+    if problem.added is not None:
+        arrays.append(problem.added)
+        parameters.append(opset.parameter(problem.added.shape, dtype=openvino.Type.f32))
+        result = opset.add(result, parameters[-1])
     if problem.workload.stage == "weights":
         result = opset.softmax(result, -1)
 
@@ -42,11 +47,11 @@ def _form(problem, key, scaled, transpose, threads):
         # Other contenders' threads run where they like, too.
         "ENABLE_CPU_PINNING": False,
     }
-    model = _CORE.compile_model(openvino.Model([result], [query, keys]), "CPU", settings)
+    model = _CORE.compile_model(openvino.Model([result], parameters), "CPU", settings)
     out = problem.output()
     request = model.create_infer_request()
-    request.set_input_tensor(0, openvino.Tensor(problem.query, shared_memory=True))
-    request.set_input_tensor(1, openvino.Tensor(key, shared_memory=True))
+    for i, array in enumerate(arrays):
+        request.set_input_tensor(i, openvino.Tensor(array, shared_memory=True))
     request.set_output_tensor(0, openvino.Tensor(out, shared_memory=True))
 
     def compute():

@@ -20,6 +20,10 @@ def contenders(problem, threads):
     def form(key):
         out = problem.output()
         options = {"stage": workload.stage, "out": out, "threads": threads}
+        if workload.option == "causal":
+            options["causal"] = "bottom-right"
+        elif workload.option is not None:
+            options |= {"mask": problem.mask, "bias": problem.bias}
         return lambda: softdot.attention_weights(problem.query, key, **options)
 
     return {

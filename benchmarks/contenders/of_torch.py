@@ -33,9 +33,10 @@ def contenders(problem, threads):
 
 def _forms(problem, query, keys, product):
     forms = {}
+    added = None if problem.added is None else torch.from_numpy(problem.added)
     for name, key in keys.items():
         scores = torch.from_numpy(problem.output())
-        compute = product(query, key, problem.workload.scale, scores)
+        compute = product(query, key, problem.workload.scale, scores, added)
         if problem.workload.stage == "scores":
             forms[name] = compute
         else:
@@ -45,23 +46,26 @@ def _forms(problem, query, keys, product):
     return forms
 
 
-def _baddbmm(query, key, scale, scores):
-    options = {"beta": 0, "alpha": scale, "out": scores}
+def _baddbmm(query, key, scale, scores, added):
+    options = {"beta": 0 if added is None else 1, "alpha": scale, "out": scores}
+    added = scores if added is None else added
 
     def compute():
-        torch.baddbmm(scores, query, key, **options)
+        torch.baddbmm(added, query, key, **options)
         return scores
 
     return compute
 
 
-def _matmul(query, key, scale, scores):
+def _matmul(query, key, scale, scores, added):
     scaled = torch.empty_like(query)
 
     def compute():
         # The queries are fewer than the scores.
         torch.mul(query, scale, out=scaled)
         torch.matmul(scaled, key, out=scores)
+        if added is not None:
+            scores.add_(added)
         return scores
 
     return compute
