@@ -409,15 +409,15 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} on {} thread{}: {} key head{}, blocks of {} of {} query rows, {} {} keys, {} \
-             segment{}",
+            "{} on {} thread{}: {} key head{}, blocks of {} of {} {}, {} {} keys, {} segment{}",
             self.isa,
             self.threads,
             if self.threads == 1 { "" } else { "s" },
             self.heads,
             if self.heads == 1 { "" } else { "s" },
-            self.block_rows,
-            self.rows,
+            if self.block_heads == 1 { self.block_rows } else { self.block_heads },
+            if self.block_heads == 1 { self.rows } else { self.heads },
+            if self.block_heads == 1 { "query rows" } else { "heads" },
             self.keys,
             match self.key_access {
                 KeyAccess::Packed => "packed",

@@ -7,7 +7,7 @@ use common::bounds::Definition;
 use common::elements::{AnyTensor, Type};
 use common::options::{Broadcast, Kind, Options};
 use common::strided::{Layout, Strided, index_of};
-use common::{Extents, Problem, Random, assert_same_bits, isas, scaled_down, serial};
+use common::{Extents, Problem, Random, assert_same_bits, isas, proptests, serial};
 use proptest::prelude::*;
 use softdot::{Isa, Keys, PackedKeys, Stage};
 
@@ -233,11 +233,6 @@ fn attended(extents: &Extents, options: &Options, stage: Stage) -> Vec<bool> {
         .collect()
 }
 
-fn config() -> ProptestConfig {
-    let cases = scaled_down(300, 12) as u32;
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
-
 prop_compose! {
     fn any_extents()(
         batch in 1usize..3,
@@ -260,7 +255,7 @@ fn any_kinds() -> impl Strategy<Value = Vec<Kind>> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(proptests(300, 12))]
 
     #[test]
     fn what_is_excluded_has_no_influence(

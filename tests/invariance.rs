@@ -5,17 +5,11 @@
 mod common;
 
 use common::strided::Layout;
-use common::{Extents, Problem, assert_same_bits, bounds, isas, scaled_down, serial};
+use common::{Extents, Problem, assert_same_bits, bounds, isas, proptests, scaled_down, serial};
 use proptest::prelude::*;
 use softdot::{Attention, Causal, Isa, Stage, TensorMut, TensorRef, Threads, Workspace};
 
 const STAGES: [Stage; 2] = [Stage::Scores, Stage::Weights];
-
-fn config() -> ProptestConfig {
-    let cases = scaled_down(48, 6) as u32;
-    // No file of past failures: a failure prints its problem, which is its seed and extents.
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
 
 fn any_isa() -> impl Strategy<Value = Isa> {
     prop::sample::select(isas())
@@ -80,7 +74,7 @@ fn compute_rows(
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(proptests(48, 6))]
 
     #[test]
     fn rows_sum_to_one(problem in any_problem(), isa in any_isa(), scale in -50f32..50.0) {

@@ -6,7 +6,7 @@ mod common;
 use common::bounds::{Definition, assert_within};
 use common::options::{Kind, Options};
 use common::strided::Layout;
-use common::{Extents, Problem, assert_same_bits, isas, scaled_down, serial, thinned};
+use common::{Extents, Problem, assert_same_bits, isas, proptests, scaled_down, serial, thinned};
 use common::{fast_isas, transcription};
 use proptest::prelude::*;
 use softdot::{Attention, Isa, PackedKeys, Stage, TensorRef, Workspace};
@@ -120,11 +120,6 @@ fn rows_of_a_tile_that_stand_far_apart() {
     }
 }
 
-fn config() -> ProptestConfig {
-    let cases = scaled_down(200, 10) as u32;
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
-
 prop_compose! {
     fn any_extents()(
         batch in 1usize..3,
@@ -147,7 +142,7 @@ fn any_stage() -> impl Strategy<Value = Stage> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(proptests(200, 10))]
 
     #[test]
     fn combinations_have_the_bits_of_the_transcription(

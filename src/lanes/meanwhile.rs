@@ -32,15 +32,15 @@ pub(crate) struct Meanwhile {
     /// Where the next copy goes: its place among all.
     next: usize,
     /// A ring.
-    pub(super) copies: [Copy; ROOM],
+    pub(super) copies: [LineCopy; ROOM],
     /// A line for each of them that its owner puts together, and room behind it.
     composed: [[f32; 2 * LINE]; ROOM],
 }
 
 /// A copy of some lines.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[repr(C, align(64))]
-pub(super) struct Copy {
+pub(super) struct LineCopy {
     pub(super) source: *const f32,
     pub(super) target: *mut f32,
     /// What is left.
@@ -50,8 +50,8 @@ pub(super) struct Copy {
     pub(super) factor: f32,
 }
 
-impl Copy {
-    const DONE: Copy = Copy {
+impl LineCopy {
+    const DONE: LineCopy = LineCopy {
         source: core::ptr::null(),
         target: core::ptr::null_mut(),
         lines: 0,
@@ -62,7 +62,7 @@ impl Copy {
 
 impl Meanwhile {
     /// The bits of a place in the ring, in bytes.
-    pub(super) const PLACES: usize = (ROOM - 1) * size_of::<Copy>();
+    pub(super) const PLACES: usize = (ROOM - 1) * size_of::<LineCopy>();
 
     /// Nothing to do.
     #[inline(always)]
@@ -74,7 +74,7 @@ impl Meanwhile {
             upcoming: core::ptr::null(),
             upcoming_lines: 0,
             next: 0,
-            copies: [Copy::DONE; ROOM],
+            copies: [LineCopy::DONE; ROOM],
             composed: [[0.0; 2 * LINE]; ROOM],
         }
     }
@@ -88,7 +88,7 @@ impl Meanwhile {
     /// Whether so many more copies may wait.
     #[inline(always)]
     pub(crate) fn has_room_for(&self, copies: usize) -> bool {
-        let in_hand = self.in_hand / size_of::<Copy>();
+        let in_hand = self.in_hand / size_of::<LineCopy>();
         in_hand.wrapping_sub(self.next) % ROOM >= copies
     }
 
@@ -154,7 +154,7 @@ impl Meanwhile {
         let lines = target.len() / LINE;
         // SAFETY: inside the output by the assertion there; the caller keeps others away.
         let target = unsafe { output.slice(target) }.as_mut_ptr();
-        self.copies[self.next] = Copy { source, target, lines, source_step, factor };
+        self.copies[self.next] = LineCopy { source, target, lines, source_step, factor };
         self.next = (self.next + 1) % ROOM;
         self.lines += lines;
     }
@@ -169,10 +169,10 @@ impl Meanwhile {
     #[inline(always)]
     pub(crate) fn copy<S: Lanes>(&mut self, simd: S, mut lines: usize) {
         while lines.min(self.lines) > 0 {
-            if self.copies[self.in_hand / size_of::<Copy>()].lines == 0 {
-                self.in_hand = (self.in_hand + size_of::<Copy>()) & Self::PLACES;
+            if self.copies[self.in_hand / size_of::<LineCopy>()].lines == 0 {
+                self.in_hand = (self.in_hand + size_of::<LineCopy>()) & Self::PLACES;
             }
-            let copy = &mut self.copies[self.in_hand / size_of::<Copy>()];
+            let copy = &mut self.copies[self.in_hand / size_of::<LineCopy>()];
             let now = lines.min(copy.lines);
             (copy.lines, lines, self.lines) = (copy.lines - now, lines - now, self.lines - now);
             let factor = simd.splat_f32s(copy.factor);

@@ -1,6 +1,6 @@
 //! AVX2 and AVX-512.
 
-use super::meanwhile::{Copy, LINES_AHEAD, Meanwhile};
+use super::meanwhile::{LINES_AHEAD, LineCopy, Meanwhile};
 use super::{BLOCK_WORDS, Lanes, LineKernel, TileShape};
 use core::arch::{asm, x86_64::*};
 use core::mem::offset_of;
@@ -191,13 +191,13 @@ macro_rules! go_on {
                     lines = const offset_of!(Meanwhile, lines),
                     in_hand = const offset_of!(Meanwhile, in_hand),
                     places = const Meanwhile::PLACES,
-                    copy_bytes = const size_of::<Copy>(),
-                    copy_lines = const offset_of!(Meanwhile, copies) + offset_of!(Copy, lines),
-                    source = const offset_of!(Meanwhile, copies) + offset_of!(Copy, source),
+                    copy_bytes = const size_of::<LineCopy>(),
+                    copy_lines = const offset_of!(Meanwhile, copies) + offset_of!(LineCopy, lines),
+                    source = const offset_of!(Meanwhile, copies) + offset_of!(LineCopy, source),
                     source_step =
-                        const offset_of!(Meanwhile, copies) + offset_of!(Copy, source_step),
-                    target = const offset_of!(Meanwhile, copies) + offset_of!(Copy, target),
-                    factor = const offset_of!(Meanwhile, copies) + offset_of!(Copy, factor),
+                        const offset_of!(Meanwhile, copies) + offset_of!(LineCopy, source_step),
+                    target = const offset_of!(Meanwhile, copies) + offset_of!(LineCopy, target),
+                    factor = const offset_of!(Meanwhile, copies) + offset_of!(LineCopy, factor),
                     streaming = const offset_of!(Meanwhile, streaming),
                     upcoming = const offset_of!(Meanwhile, upcoming),
                     upcoming_lines = const offset_of!(Meanwhile, upcoming_lines),

@@ -11,6 +11,7 @@ pub mod sweep;
 pub mod transcription;
 
 use core::fmt::Display;
+use proptest::prelude::ProptestConfig;
 use softdot::{Attention, Isa, TensorRef, Threads};
 
 /// Whether this run is to be short, as under an emulator: the same tests on fewer cases.
@@ -21,6 +22,13 @@ pub fn emulated() -> bool {
 /// One of two sizes: of a full run, and of a short one.
 pub fn scaled_down(full: usize, short: usize) -> usize {
     if emulated() { short } else { full }
+}
+
+/// So many random cases, or so many. No file of past failures: a failure prints its problem, which is
+/// its seed and extents.
+pub fn proptests(full: usize, short: usize) -> ProptestConfig {
+    let cases = scaled_down(full, short) as u32;
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Every case of a full run, every `stride`th of a short one. A stride without a common factor
