@@ -125,8 +125,7 @@ fn for_each_task(
             for (step, tasks) in steps {
                 if task < tasks {
                     wait_until(|| done.load(Ordering::Acquire) >= number - task);
-                    // Done even if it panics: others must not wait for it forever.
-                    let _done = OnDrop(|| _ = done.fetch_add(1, Ordering::AcqRel));
+                    let _done = Done(&done);
                     work(wave, step, task, thread);
                     break;
                 }
@@ -172,11 +171,11 @@ fn on_threads(threads: usize, work: impl Fn(usize) + Sync) {
     others.for_each(work);
 }
 
-/// Does something at the end of a scope, whichever way it ends.
-struct OnDrop<F: FnMut()>(F);
+/// Counts a task as done when it ends, even by a panic: others must not wait for it forever.
+struct Done<'a>(&'a AtomicUsize);
 
-impl<F: FnMut()> Drop for OnDrop<F> {
+impl Drop for Done<'_> {
     fn drop(&mut self) {
-        self.0();
+        self.0.fetch_add(1, Ordering::AcqRel);
     }
 }

@@ -195,7 +195,7 @@ impl Plan {
             self.blocks_per_task = all_blocks.max(1);
         } else {
             let head_bytes = self.memory().packed.saturating_mul(size_of::<f32>());
-            // Threads wait for each other twice a wave of heads: few waves, then, of as many heads as
+            // The end of each step leaves threads without work: few waves, then, of as many heads as
             // leave room in the last cache.
             let in_cache = caches.l3 / 4 / head_bytes.max(1);
             let heads = in_cache.min(self.heads);
@@ -407,17 +407,18 @@ impl Memory {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (block, of, parts) = match self.block_heads {
+            1 => (self.block_rows, self.rows, "query rows"),
+            heads => (heads, self.heads, "heads"),
+        };
         write!(
             f,
-            "{} on {} thread{}: {} key head{}, blocks of {} of {} {}, {} {} keys, {} segment{}",
+            "{} on {} thread{}: {} key head{}, blocks of {block} of {of} {parts}, {} {} keys, {} segment{}",
             self.isa,
             self.threads,
             if self.threads == 1 { "" } else { "s" },
             self.heads,
             if self.heads == 1 { "" } else { "s" },
-            if self.block_heads == 1 { self.block_rows } else { self.block_heads },
-            if self.block_heads == 1 { self.rows } else { self.heads },
-            if self.block_heads == 1 { "query rows" } else { "heads" },
             self.keys,
             match self.key_access {
                 KeyAccess::Packed => "packed",

@@ -277,12 +277,5 @@ fn distance(key: usize, position: i128) -> f32 {
 }
 
 /// The numbers of a panel's keys.
-const STEPS: [f32; PANEL] = {
-    let mut steps = [0.0; PANEL];
-    let mut step = 0;
-    while step < PANEL {
-        steps[step] = step as f32;
-        step += 1;
-    }
-    steps
-};
+const STEPS: [f32; PANEL] =
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];

@@ -219,10 +219,10 @@ impl<'a> Writer<'a> {
     fn take_run<S: Lanes>(&mut self, simd: S) {
         let output = self.call.output;
         let run = self.find_next_run();
+        if let Some(data) = self.dense {
+            return self.queue_lines(simd, run, &data);
+        }
         match output.data {
-            OutputData::F32(data) if self.dense.is_some() => {
-                return self.queue_lines(simd, run, &data);
-            }
             #[cfg(feature = "half")]
             OutputData::F16(data) if output.strides.column == 1 => self.write_narrow(run, &data),
             #[cfg(feature = "half")]
@@ -232,6 +232,7 @@ impl<'a> Writer<'a> {
         self.owed = self.owed.saturating_sub(run.elements);
     }
 
+    /// Lets the whole lines of a run wait, and puts its ends to those of its neighbours.
     #[inline(always)]
     #[allow(unsafe_code, reason = "the row's place in the shared output")]
     fn queue_lines<S: Lanes>(&mut self, simd: S, run: Run, data: &SharedSlice<'a, f32>) {
@@ -372,7 +373,7 @@ impl<'a> Writer<'a> {
     #[cfg(feature = "half")]
     #[inline(always)]
     fn write_narrow<T: Narrow>(&self, run: Run, data: &SharedSlice<'a, T>) {
-        let output = place(data, run.target..run.target + run.elements);
+        let output = place(data, run.place());
         match run.values {
             Values::Strip(source, factor) => {
                 for (output, value) in output.iter_mut().zip(self.strip.from(source)) {

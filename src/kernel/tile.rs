@@ -432,12 +432,4 @@ pub(crate) fn lanes_within<S: Lanes>(simd: S, first: usize, kept: &Range<usize>)
 }
 
 /// The numbers of a panel's keys.
-const LANES: [u32; PANEL] = {
-    let mut lanes = [0; PANEL];
-    let mut lane = 0;
-    while lane < PANEL {
-        lanes[lane] = lane as u32;
-        lane += 1;
-    }
-    lanes
-};
+const LANES: [u32; PANEL] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];

@@ -280,6 +280,30 @@ fn unpack_16(words: __m512i) -> [__m512; 2] {
     [_mm512_cvtph_ps(lower), _mm512_cvtph_ps(upper)]
 }
 
+/// What is the same for both.
+macro_rules! common {
+    () => {
+        /// Without, the compiler may keep keys of two dimensions at a time, or move loads for later
+        /// ones up, and accumulators to the stack. The fence is no instruction.
+        #[inline(always)]
+        fn end_dimension(self) {
+            compiler_fence(Ordering::SeqCst);
+        }
+
+        #[inline(always)]
+        fn prefetch(self, address: *const f32) {
+            // SAFETY: a prefetch reads nothing and cannot fault.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        }
+
+        #[inline(always)]
+        fn fence(self) {
+            // SAFETY: SSE is part of x86-64.
+            unsafe { _mm_sfence() }
+        }
+    };
+}
+
 impl Lanes for V3 {
     const TILE: TileShape = TileShape { rows: 6, panels: 1 };
 
@@ -364,30 +388,13 @@ impl Lanes for V3 {
         unsafe { outlined(self, kernel) }
     }
 
-    /// Without, the compiler may keep keys of two dimensions at a time, and an accumulator on the
-    /// stack. The fence is no instruction.
-    #[inline(always)]
-    fn end_dimension(self) {
-        compiler_fence(Ordering::SeqCst);
-    }
-
     #[inline(always)]
     fn go_on(self, meanwhile: &mut Meanwhile) {
         // SAFETY: `self` proves the instruction set; whoever filled the queue promised the rest.
         unsafe { go_on_ymm(meanwhile) }
     }
 
-    #[inline(always)]
-    fn prefetch(self, address: *const f32) {
-        // SAFETY: a prefetch reads nothing and cannot fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-    }
-
-    #[inline(always)]
-    fn fence(self) {
-        // SAFETY: SSE is part of x86-64.
-        unsafe { _mm_sfence() }
-    }
+    common!();
 }
 
 impl Lanes for V4 {
@@ -473,21 +480,5 @@ impl Lanes for V4 {
         unsafe { go_on_zmm(meanwhile) }
     }
 
-    /// Without, the compiler may move loads for later dimensions up, and accumulators to the stack.
-    #[inline(always)]
-    fn end_dimension(self) {
-        compiler_fence(Ordering::SeqCst);
-    }
-
-    #[inline(always)]
-    fn prefetch(self, address: *const f32) {
-        // SAFETY: a prefetch reads nothing and cannot fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-    }
-
-    #[inline(always)]
-    fn fence(self) {
-        // SAFETY: SSE is part of x86-64.
-        unsafe { _mm_sfence() }
-    }
+    common!();
 }
