@@ -159,7 +159,8 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
             multiply_add(simd, query, dim, keys.map(|keys| keys[dim]), &mut sums);
             simd.end_dimension();
         }
-        // Large tiles have time for a line every half a run.
+        // Large tiles have time for a line every half a run. (Of a loop over halves the compiler makes
+        // a loop.)
         if const { ROWS * PANELS > 8 } {
             simd.go_on(meanwhile);
         }
