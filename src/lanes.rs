@@ -114,6 +114,10 @@ pub(crate) trait Lanes: Simd {
     #[inline(always)]
     fn prefetch(self, _address: *const f32) {}
 
+    /// As [`Lanes::prefetch`], but to L2 only, which waits for more lines at a time than L1.
+    #[inline(always)]
+    fn prefetch_to_l2(self, _address: *const f32) {}
+
     /// Runs a kernel as a function of its own, not as a part of the caller: its loops then have the
     /// registers to themselves.
     fn call<K: LineKernel>(self, kernel: K) -> K::Output;

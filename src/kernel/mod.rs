@@ -44,7 +44,7 @@ use exponentials::Exponentials;
 use output::Writer;
 use pack::{PANEL, QUERY_RUN};
 use strip::Strip;
-use tile::{KeySource, Packed, TilePass};
+use tile::{KeySource, Packed, TilePass, Unpacked};
 use upcoming::Upcoming;
 
 /// What every task of a call shares.
@@ -172,7 +172,7 @@ impl Kernel for RowBlocks<'_> {
                 maxima.fill(f32::NEG_INFINITY);
                 for (i, head) in block.heads.clone().enumerate() {
                     let keys = match (plan.key_access, call.inputs.key_head(head)) {
-                        (KeyAccess::Rows, KeyHead::View(head)) => KeySource::Rows(head, 0),
+                        (KeyAccess::Rows, KeyHead::View(head)) => KeySource::rows(head, plan),
                         (_, KeyHead::Packed(panels)) => KeySource::packed(panels, plan),
                         (_, KeyHead::View(_)) => {
                             KeySource::packed(panels.of_head(head, plan), plan)
@@ -321,7 +321,7 @@ impl Scorer<'_> {
         while first_key < segment_keys.end {
             let mut end_key = segment_keys.end.min(first_key + plan.pass_keys);
             let mut source = keys.from(first_key, plan.head_dim);
-            if let KeySource::Rows(head, _) = keys {
+            if let KeySource::Rows(Unpacked { head, .. }) = keys {
                 let whole_panels = head.rows / PANEL * PANEL;
                 if first_key >= head.rows {
                     break;

@@ -66,13 +66,21 @@ pub(crate) struct Ahead {
     row_stride: usize,
     line: usize,
     lines_per_row: usize,
+    /// Elements to the line that is asked for at the same time, to L2; 0 if none is.
+    further: usize,
     /// Rows that are left, for [`Ahead::take`].
     rows: usize,
 }
 
 impl Ahead {
-    pub(crate) const NOTHING: Ahead =
-        Ahead { row: core::ptr::null(), row_stride: 0, line: 0, lines_per_row: 1, rows: 0 };
+    pub(crate) const NOTHING: Ahead = Ahead {
+        row: core::ptr::null(),
+        row_stride: 0,
+        line: 0,
+        lines_per_row: 1,
+        further: 0,
+        rows: 0,
+    };
 
     /// From row `first` of a head on, which need not exist.
     #[inline(always)]
@@ -80,7 +88,14 @@ impl Ahead {
         let row = head.data.as_ptr().wrapping_add(first * head.row_stride);
         let lines_per_row = row_words.div_ceil(LINE).max(1);
         let rows = head.rows.saturating_sub(first);
-        Ahead { row, row_stride: head.row_stride, line: 0, lines_per_row, rows }
+        Ahead { row, row_stride: head.row_stride, line: 0, lines_per_row, further: 0, rows }
+    }
+
+    /// Asks for what is so many rows further, too, but only to L2. L1 waits for too few lines at a
+    /// time to keep memory busy.
+    #[inline(always)]
+    pub(crate) fn and_further(self, rows: usize) -> Self {
+        Ahead { further: rows * self.row_stride, ..self }
     }
 
     /// Some rows of a head of any type; nothing of rows that are no words.
@@ -126,8 +141,15 @@ impl Ahead {
     pub(crate) fn prefetch_block<S: Lanes>(&mut self, simd: S) {
         const LINES: usize = BLOCK_WORDS * PANEL / LINE;
         // Past the end of a row, it is the next one if rows are dense.
-        for line in self.line..self.line + LINES {
-            simd.prefetch(self.row.wrapping_add(line * LINE));
+        let next = self.row.wrapping_add(self.line * LINE);
+        for line in 0..LINES {
+            simd.prefetch(next.wrapping_add(line * LINE));
+        }
+        if self.further > 0 {
+            let further = next.wrapping_add(self.further);
+            for line in 0..LINES {
+                simd.prefetch_to_l2(further.wrapping_add(line * LINE));
+            }
         }
         self.line += LINES;
         while self.line >= self.lines_per_row {
@@ -216,7 +238,8 @@ fn pack_rows<S: Lanes, T: Widen>(
     let keys = PANEL.min(head.rows.saturating_sub(first_key));
     match head.words() {
         Some(words) if keys == PANEL && head_dim > 0 => {
-            let mut next = Ahead::of_rows(&words, first_key + PANEL, head_dim / T::PER_WORD);
+            let next = Ahead::of_rows(&words, first_key + PANEL, head_dim / T::PER_WORD);
+            let mut next = next.and_further(4 * PANEL);
             for _ in 0..head_dim / (BLOCK_WORDS * T::PER_WORD) {
                 next.prefetch_block(simd);
             }

@@ -39,8 +39,7 @@ use core::ops::Range;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum KeySource<'a> {
     Packed(Packed<'a>),
-    /// The rows of a head from this key on; dimensions are next to each other.
-    Rows(HeadRows<Elements<'a>>, usize),
+    Rows(Unpacked<Elements<'a>>),
 }
 
 /// Packed panels, one after another; `far` if they come from beyond the core's own caches.
@@ -50,15 +49,34 @@ pub(crate) struct Packed<'a> {
     pub(crate) far: bool,
 }
 
-/// The rows of a head from this key on.
+/// The rows of a head from a key on, as the caller has them; dimensions are next to each other.
 #[derive(Clone, Copy, Debug)]
-struct Unpacked<'a, T>(HeadRows<&'a [T]>, usize);
+pub(crate) struct Unpacked<Data> {
+    pub(crate) head: HeadRows<Data>,
+    pub(crate) first_key: usize,
+    pub(crate) far: bool,
+}
+
+impl<Data> Unpacked<Data> {
+    /// The same keys of other data.
+    #[inline(always)]
+    fn with<Other>(&self, data: Other) -> Unpacked<Other> {
+        let Unpacked { ref head, first_key, far } = *self;
+        Unpacked { head: head.with(data), first_key, far }
+    }
+}
 
 impl<'a> KeySource<'a> {
     /// All panels of a head.
     #[inline(always)]
     pub(crate) fn packed(panels: &'a [f32], plan: &Plan) -> Self {
         KeySource::Packed(Packed { panels, far: plan.keys_are_far })
+    }
+
+    /// All keys of a head.
+    #[inline(always)]
+    pub(crate) fn rows(head: HeadRows<Elements<'a>>, plan: &Plan) -> Self {
+        KeySource::Rows(Unpacked { head, first_key: 0, far: plan.keys_are_far })
     }
 
     /// The same keys from `key` on, the first one of a panel.
@@ -68,7 +86,9 @@ impl<'a> KeySource<'a> {
             KeySource::Packed(Packed { panels, far }) => {
                 KeySource::Packed(Packed { panels: &panels[key * head_dim..], far })
             }
-            KeySource::Rows(head, first_key) => KeySource::Rows(head, first_key + key),
+            KeySource::Rows(rows) => {
+                KeySource::Rows(Unpacked { first_key: rows.first_key + key, ..rows })
+            }
         }
     }
 }
@@ -113,7 +133,7 @@ impl Source for Packed<'_> {
     }
 }
 
-impl<T: Widen> Source for Unpacked<'_, T> {
+impl<T: Widen> Source for Unpacked<&[T]> {
     /// What the tile reads and what comes next has to stay in L1. Two panels of narrow elements do,
     /// and are 1.15 times faster on AVX2, where one has but two chains; on AVX-512 they are slower.
     #[inline(always)]
@@ -132,7 +152,8 @@ impl<T: Widen> Source for Unpacked<'_, T> {
         head_dim: usize,
         _: &mut Meanwhile,
     ) -> Sums<S, ROWS, PANELS, REGISTERS> {
-        tile_of_rows(simd, query, &self.0, self.1 + key, head_dim)
+        let keys = Unpacked { first_key: self.first_key + key, ..self };
+        tile_of_rows(simd, query, &keys, head_dim)
     }
 }
 
@@ -192,8 +213,7 @@ fn tile_of_rows<
 >(
     simd: S,
     query: &[[[f32; QUERY_RUN]; ROWS]],
-    head: &HeadRows<&[T]>,
-    first_key: usize,
+    &Unpacked { head, first_key, far }: &Unpacked<&[T]>,
     head_dim: usize,
 ) -> Sums<S, ROWS, PANELS, REGISTERS> {
     let mut sums = [[[simd.splat_f32s(0.0); REGISTERS]; PANELS]; ROWS];
@@ -204,6 +224,9 @@ fn tile_of_rows<
     let blocks = head_dim / (BLOCK_WORDS * T::PER_WORD);
     let keys = PANELS * PANEL;
     let mut next = Ahead::of_rows(&words, first_key + keys, head_dim / T::PER_WORD);
+    if far {
+        next = next.and_further(2 * PANEL);
+    }
     for block in 0..blocks {
         let first_word = block * BLOCK_WORDS;
         let first_dim = first_word * T::PER_WORD;
@@ -289,18 +312,12 @@ impl TilePass<'_, '_> {
     pub(crate) fn compute<S: Lanes>(self, simd: S) {
         match self.keys {
             KeySource::Packed(packed) => self.compute_from(simd, packed),
-            KeySource::Rows(head, first_key) => match head.data {
-                Elements::F32(data) => {
-                    self.compute_from(simd, Unpacked(head.with(data), first_key))
-                }
+            KeySource::Rows(rows) => match rows.head.data {
+                Elements::F32(data) => self.compute_from(simd, rows.with(data)),
                 #[cfg(feature = "half")]
-                Elements::F16(data) => {
-                    self.compute_from(simd, Unpacked(head.with(data), first_key))
-                }
+                Elements::F16(data) => self.compute_from(simd, rows.with(data)),
                 #[cfg(feature = "half")]
-                Elements::Bf16(data) => {
-                    self.compute_from(simd, Unpacked(head.with(data), first_key));
-                }
+                Elements::Bf16(data) => self.compute_from(simd, rows.with(data)),
             },
         }
     }

@@ -297,6 +297,12 @@ macro_rules! common {
         }
 
         #[inline(always)]
+        fn prefetch_to_l2(self, address: *const f32) {
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+        }
+
+        #[inline(always)]
         fn fence(self) {
             // SAFETY: SSE is part of x86-64.
             unsafe { _mm_sfence() }
