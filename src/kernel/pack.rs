@@ -267,12 +267,10 @@ fn pack_words<S: Lanes, T: Widen>(simd: S, rows: &[f32], row_stride: usize, pane
     for register in (0..PANEL).step_by(S::F32_LANES) {
         let rows = &rows[register * row_stride..];
         for (i, packed) in panel.chunks_exact_mut(block_dims * PANEL).enumerate() {
-            let words = simd.load_transposed(&rows[i * BLOCK_WORDS..], row_stride);
+            let block = T::load_transposed(simd, &rows[i * BLOCK_WORDS..], row_stride);
             let mut packed = packed.as_chunks_mut::<PANEL>().0.iter_mut();
-            for word in words {
-                for (element, packed) in
-                    T::unpack(simd, word)[..T::PER_WORD].iter().zip(&mut packed)
-                {
+            for word in &block {
+                for (element, packed) in word[..T::PER_WORD].iter().zip(&mut packed) {
                     S::as_mut_simd_f32s(&mut packed[register..][..S::F32_LANES]).0[0] = *element;
                 }
             }

@@ -5,7 +5,7 @@
 //! narrow keys are transposed by the same instructions, two dimensions at a time, and widened
 //! afterwards, in registers.
 
-use crate::lanes::Lanes;
+use crate::lanes::{BLOCK_WORDS, Lanes};
 
 /// An element type that widens to f32 without loss.
 pub(crate) trait Widen: Copy {
@@ -17,8 +17,13 @@ pub(crate) trait Widen: Copy {
     /// The data as words, if it is aligned to them.
     fn words(data: &[Self]) -> Option<&[f32]>;
 
-    /// The elements of words, in order; as many as a word has are in use.
-    fn unpack<S: Lanes>(simd: S, words: S::f32s) -> [S::f32s; 2];
+    /// As [`Lanes::load_transposed`], the elements of each word in order; as many as a word has are
+    /// in use.
+    fn load_transposed<S: Lanes>(
+        simd: S,
+        rows: &[f32],
+        row_stride: usize,
+    ) -> [[S::f32s; 2]; BLOCK_WORDS];
 }
 
 impl Widen for f32 {
@@ -35,8 +40,13 @@ impl Widen for f32 {
     }
 
     #[inline(always)]
-    fn unpack<S: Lanes>(_: S, words: S::f32s) -> [S::f32s; 2] {
-        [words; 2]
+    fn load_transposed<S: Lanes>(
+        simd: S,
+        rows: &[f32],
+        row_stride: usize,
+    ) -> [[S::f32s; 2]; BLOCK_WORDS] {
+        let [a, b, c, d] = simd.load_transposed(rows, row_stride);
+        [[a; 2], [b; 2], [c; 2], [d; 2]]
     }
 }
 
@@ -55,11 +65,20 @@ impl Widen for half::bf16 {
     }
 
     #[inline(always)]
-    fn unpack<S: Lanes>(simd: S, words: S::f32s) -> [S::f32s; 2] {
-        let words = simd.transmute_u32s_f32s(words);
-        let first = simd.wrapping_dyn_shl_u32s(words, simd.splat_u32s(16));
-        let second = simd.and_u32s(words, simd.splat_u32s(0xffff_0000));
-        [simd.transmute_f32s_u32s(first), simd.transmute_f32s_u32s(second)]
+    fn load_transposed<S: Lanes>(
+        simd: S,
+        rows: &[f32],
+        row_stride: usize,
+    ) -> [[S::f32s; 2]; BLOCK_WORDS] {
+        let words = simd.load_transposed(rows, row_stride);
+        let mut elements = [[simd.splat_f32s(0.0); 2]; BLOCK_WORDS];
+        for (elements, words) in elements.iter_mut().zip(words) {
+            let words = simd.transmute_u32s_f32s(words);
+            let first = simd.wrapping_dyn_shl_u32s(words, simd.splat_u32s(16));
+            let second = simd.and_u32s(words, simd.splat_u32s(0xffff_0000));
+            *elements = [simd.transmute_f32s_u32s(first), simd.transmute_f32s_u32s(second)];
+        }
+        elements
     }
 }
 
@@ -84,8 +103,12 @@ impl Widen for half::f16 {
     }
 
     #[inline(always)]
-    fn unpack<S: Lanes>(simd: S, words: S::f32s) -> [S::f32s; 2] {
-        simd.unpack_f16(simd.transmute_u32s_f32s(words))
+    fn load_transposed<S: Lanes>(
+        simd: S,
+        rows: &[f32],
+        row_stride: usize,
+    ) -> [[S::f32s; 2]; BLOCK_WORDS] {
+        simd.load_transposed_f16(rows, row_stride)
     }
 }
 

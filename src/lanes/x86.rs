@@ -37,15 +37,22 @@ unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; BLOCK_WOR
             stride_3 = in(reg) 3 * row_stride * size_of::<f32>(),
             options(readonly, nostack, preserves_flags),
         );
-        let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-        let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-        [
-            _mm256_shuffle_ps::<0x44>(ab_low, cd_low),
-            _mm256_shuffle_ps::<0xee>(ab_low, cd_low),
-            _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
-            _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
-        ]
+        transpose_4(a, b, c, d)
     }
+}
+
+/// The 4×4 transpose of each half.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose_4(a: __m256, b: __m256, c: __m256, d: __m256) -> [__m256; BLOCK_WORDS] {
+    let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    [
+        _mm256_shuffle_ps::<0x44>(ab_low, cd_low),
+        _mm256_shuffle_ps::<0xee>(ab_low, cd_low),
+        _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+        _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+    ]
 }
 
 /// The lane block of rows that are `row_stride` elements apart. Assembly, because the compiler
@@ -231,53 +238,97 @@ fn keep_8(kept: __m256, mut scores: __m256) -> __m256 {
     scores
 }
 
-/// [`Lanes::unpack_f16`]. Assembly for the conversion, because pulp's AVX2 does not stand for F16C:
-/// as an intrinsic it would be a call.
+/// The lane block of rows of f16 that are `row_stride` words apart, widened on the way from memory:
+/// to take words apart afterwards would occupy the pipes that transpose. Assembly, because pulp's
+/// AVX2 does not stand for F16C, and because the compiler would load blocks ahead and spill them.
 ///
 /// # Safety
-/// The CPU has to have F16C.
+/// Each row has to have 4 words, and the CPU F16C.
 #[cfg(feature = "half")]
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn unpack_8(words: __m256i) -> [__m256; 2] {
-    // In each 128 bits the lower halves of the words, then the upper ones; then all lower ones.
-    let lower_first = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-        0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
-    ));
-    let halves = _mm256_shuffle_epi8(words, lower_first);
-    let halves = _mm256_permute4x64_epi64::<0b11_01_10_00>(halves);
-    [_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves)].map(|halves| {
-        let wide;
-        // SAFETY: the caller's promise; the assembly touches its registers only.
-        unsafe {
-            asm!(
-                "vcvtph2ps {wide}, {halves}",
-                wide = lateout(ymm_reg) wide,
-                halves = in(xmm_reg) halves,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
-        wide
-    })
+unsafe fn transpose_f16_8(rows: *const f32, row_stride: usize) -> [[__m256; 2]; BLOCK_WORDS] {
+    let (a, b, c, d): (__m256, __m256, __m256, __m256);
+    let (e, f, g, h): (__m256, __m256, __m256, __m256);
+    // SAFETY: the caller's promise; the assembly reads four words of each row.
+    unsafe {
+        asm!(
+            "vcvtph2ps {a}, xmmword ptr [{row}]",
+            "vcvtph2ps {b}, xmmword ptr [{row} + {stride}]",
+            "vcvtph2ps {c}, xmmword ptr [{row} + 2*{stride}]",
+            "vcvtph2ps {d}, xmmword ptr [{row} + {stride_3}]",
+            "lea {row}, [{row} + 4*{stride}]",
+            "vcvtph2ps {e}, xmmword ptr [{row}]",
+            "vcvtph2ps {f}, xmmword ptr [{row} + {stride}]",
+            "vcvtph2ps {g}, xmmword ptr [{row} + 2*{stride}]",
+            "vcvtph2ps {h}, xmmword ptr [{row} + {stride_3}]",
+            // Four rows: dimensions 0 to 3 in the lower halves, 4 to 7 in the upper ones.
+            "vunpcklps {i}, {a}, {b}",
+            "vunpckhps {a}, {a}, {b}",
+            "vunpcklps {b}, {c}, {d}",
+            "vunpckhps {c}, {c}, {d}",
+            "vunpcklpd {d}, {i}, {b}",
+            "vunpckhpd {i}, {i}, {b}",
+            "vunpcklpd {b}, {a}, {c}",
+            "vunpckhpd {a}, {a}, {c}",
+            // The other four.
+            "vunpcklps {c}, {e}, {f}",
+            "vunpckhps {e}, {e}, {f}",
+            "vunpcklps {f}, {g}, {h}",
+            "vunpckhps {g}, {g}, {h}",
+            "vunpcklpd {h}, {c}, {f}",
+            "vunpckhpd {c}, {c}, {f}",
+            "vunpcklpd {f}, {e}, {g}",
+            "vunpckhpd {e}, {e}, {g}",
+            // Both.
+            "vinsertf128 {g}, {d}, {h:x}, 1",
+            "vperm2f128 {d}, {d}, {h}, 0x31",
+            "vinsertf128 {h}, {i}, {c:x}, 1",
+            "vperm2f128 {i}, {i}, {c}, 0x31",
+            "vinsertf128 {c}, {b}, {f:x}, 1",
+            "vperm2f128 {b}, {b}, {f}, 0x31",
+            "vinsertf128 {f}, {a}, {e:x}, 1",
+            "vperm2f128 {a}, {a}, {e}, 0x31",
+            a = out(ymm_reg) h,
+            b = out(ymm_reg) g,
+            c = out(ymm_reg) c,
+            d = out(ymm_reg) e,
+            e = out(ymm_reg) _,
+            f = out(ymm_reg) d,
+            g = out(ymm_reg) a,
+            h = out(ymm_reg) b,
+            i = out(ymm_reg) f,
+            row = inout(reg) rows => _,
+            stride = in(reg) row_stride * size_of::<f32>(),
+            stride_3 = in(reg) 3 * row_stride * size_of::<f32>(),
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    [[a, b], [c, d], [e, f], [g, h]]
 }
 
-/// [`Lanes::unpack_f16`].
+/// As [`transpose_f16_8`].
+///
+/// # Safety
+/// Each row has to have 4 words.
 #[cfg(feature = "half")]
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn unpack_16(words: __m512i) -> [__m512; 2] {
-    const LOWER_FIRST: [i16; 32] = {
-        let mut order = [0; 32];
-        let mut lane = 0;
-        while lane < 16 {
-            (order[lane], order[16 + lane]) = (2 * lane as i16, 2 * lane as i16 + 1);
-            lane += 1;
-        }
-        order
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_f16_16(rows: *const f32, row_stride: usize) -> [[__m512; 2]; BLOCK_WORDS] {
+    // SAFETY: the caller's promise; AVX-512 stands for F16C.
+    let (first, second) = unsafe {
+        let second = rows.wrapping_add(8 * row_stride);
+        (transpose_f16_8(rows, row_stride), transpose_f16_8(second, row_stride))
     };
-    let halves = _mm512_permutexvar_epi16(pulp::cast(LOWER_FIRST), words);
-    let (lower, upper) = (_mm512_castsi512_si256(halves), _mm512_extracti64x4_epi64::<1>(halves));
-    [_mm512_cvtph_ps(lower), _mm512_cvtph_ps(upper)]
+    let mut both = [[_mm512_setzero_ps(); 2]; BLOCK_WORDS];
+    for (both, (first, second)) in both.iter_mut().zip(first.iter().zip(&second)) {
+        for (both, (&first, &second)) in both.iter_mut().zip(first.iter().zip(second)) {
+            let lower = _mm512_castps_pd(_mm512_castps256_ps512(first));
+            let whole = _mm512_insertf64x4::<1>(lower, _mm256_castps_pd(second));
+            *both = _mm512_castpd_ps(whole);
+        }
+    }
+    both
 }
 
 /// What is the same for both.
@@ -369,9 +420,17 @@ impl Lanes for V3 {
 
     #[cfg(feature = "half")]
     #[inline(always)]
-    fn unpack_f16(self, words: Self::u32s) -> [Self::f32s; 2] {
-        // SAFETY: `self` proves AVX2; `Isa::is_available` asks for F16C besides.
-        unsafe { unpack_8(pulp::cast(words)) }.map(pulp::cast)
+    fn load_transposed_f16(
+        self,
+        rows: &[f32],
+        row_stride: usize,
+    ) -> [[Self::f32s; 2]; BLOCK_WORDS] {
+        assert!(rows.len() >= 7 * row_stride + BLOCK_WORDS);
+        // SAFETY: `self` proves AVX2, and `Isa` F16C; the assertion keeps the last row inside `rows`.
+        let [[a, b], [c, d], [e, f], [g, h]] =
+            unsafe { transpose_f16_8(rows.as_ptr(), row_stride) };
+        let cast = |a, b| [pulp::cast::<__m256, Self::f32s>(a), pulp::cast(b)];
+        [cast(a, b), cast(c, d), cast(e, f), cast(g, h)]
     }
 
     #[inline(always)]
@@ -455,9 +514,17 @@ impl Lanes for V4 {
 
     #[cfg(feature = "half")]
     #[inline(always)]
-    fn unpack_f16(self, words: Self::u32s) -> [Self::f32s; 2] {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { unpack_16(pulp::cast(words)) }.map(pulp::cast)
+    fn load_transposed_f16(
+        self,
+        rows: &[f32],
+        row_stride: usize,
+    ) -> [[Self::f32s; 2]; BLOCK_WORDS] {
+        assert!(rows.len() >= 15 * row_stride + BLOCK_WORDS);
+        // SAFETY: `self` proves AVX-512; the assertion keeps the last row inside `rows`.
+        let [[a, b], [c, d], [e, f], [g, h]] =
+            unsafe { transpose_f16_16(rows.as_ptr(), row_stride) };
+        let cast = |a, b| [pulp::cast::<__m512, Self::f32s>(a), pulp::cast(b)];
+        [cast(a, b), cast(c, d), cast(e, f), cast(g, h)]
     }
 
     #[inline(always)]
