@@ -150,6 +150,7 @@ impl Segment<'_> {
                 let row = S::as_simd_f32s(row).0.as_chunks::<GROUP>().0;
                 let output = S::as_mut_simd_f32s(output).0.as_chunks_mut::<GROUP>().0;
                 for (output, scores) in output.iter_mut().zip(row) {
+                    prefetch::<S, GROUP>(simd, scores, output);
                     *output = sum.add_scaled(simd, *scores);
                 }
             }
@@ -216,6 +217,19 @@ impl<S: Lanes, const REGISTERS: usize> Sum<S, REGISTERS> {
         twice.fill(self.lanes);
         let lanes: &[f32] = cast_slice(twice.as_flattened());
         tree_sum::<S>(S::as_simd_f32s(&lanes[VIRTUAL_LANES - head..][..VIRTUAL_LANES]).0)
+    }
+}
+
+/// Asks for a group of the next segment's row, which is to be read once this segment is done, and of
+/// the output soon to be written.
+#[inline(always)]
+fn prefetch<S: Lanes, const GROUP: usize>(simd: S, row: &[S::f32s], output: &[S::f32s]) {
+    const SOON: usize = 256;
+    let row = row.as_ptr().cast::<f32>().wrapping_add(SEGMENT);
+    let output = output.as_ptr().cast::<f32>().wrapping_add(SOON);
+    for line in (0..GROUP * S::F32_LANES).step_by(VIRTUAL_LANES) {
+        simd.prefetch_to_l2(row.wrapping_add(line));
+        simd.prefetch(output.wrapping_add(line));
     }
 }
 
