@@ -185,7 +185,7 @@ macro_rules! go_on {
                     "jb 5f",
                     "mov qword ptr [{all} + {upcoming_lines}], {a}",
                     "mov {a}, qword ptr [{all} + {upcoming}]",
-                    "prefetcht1 byte ptr [{a}]",
+                    "prefetcht0 byte ptr [{a}]",
                     "add {a}, 64",
                     "mov qword ptr [{all} + {upcoming}], {a}",
                     "5:",
