@@ -2,6 +2,7 @@
 
 use super::Call;
 use super::block::BlockRows;
+use super::softmax::SEGMENT;
 use super::strip::Strip;
 #[cfg(feature = "half")]
 use super::widen::Narrow;
@@ -12,8 +13,8 @@ use crate::shared::SharedSlice;
 use crate::workspace::LINE;
 use core::{mem, ops::Range};
 
-/// Writes a block, as much at a time as its caller likes: one run after another. A row has three in
-/// each segment: the keys before those that it may attend to, these, and the keys after them.
+/// Writes a block, as much at a time as its caller likes: one run after another. A row's are the keys
+/// before those that it may attend to, these, segment by segment, and the keys after them.
 ///
 /// A store across a line boundary costs several, and one of a part of a line waits for the rest of
 /// it to come from memory: a dense output is written by whole lines, which wait for their turn
@@ -23,16 +24,16 @@ pub(crate) struct Writer<'a> {
     call: Call<'a>,
     /// The output, if it is written by lines: dense and in f32.
     dense: Option<SharedSlice<'a, f32>>,
-    segments: Range<usize>,
+    /// The keys of a row that are written.
+    keys: Range<usize>,
     /// What is written from.
     strip: Strip<'a>,
     block: BlockRows<'a>,
     /// Whether each row of the block is one run: all keys, in the only segment.
     plain: bool,
-    /// The run that comes next: the part of the row in the segment.
+    /// The run that comes next: of this row, from this key on.
     row: usize,
-    segment: usize,
-    part: Part,
+    key: usize,
     /// Lines that wait to be written.
     meanwhile: Meanwhile,
     /// How many these were when tiles were last made up for.
@@ -45,14 +46,7 @@ pub(crate) struct Writer<'a> {
     owed: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Before,
-    Attended,
-    After,
-}
-
-/// A part of a row in a segment.
+/// A part of a row.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     /// Where it goes in the output.
@@ -111,6 +105,7 @@ impl<'a> Writer<'a> {
             OutputData::F32(data) if call.output.strides.column == 1 => Some(data),
             _ => None,
         };
+        let keys = call.plan.keys_of(&segments);
         Writer {
             call,
             dense,
@@ -118,9 +113,8 @@ impl<'a> Writer<'a> {
             plain: false,
             block,
             row: 0,
-            segment: segments.start,
-            part: Part::Before,
-            segments,
+            key: keys.start,
+            keys,
             meanwhile: Meanwhile::nothing(call.plan.streaming),
             waiting: 0,
             edge: 0..0,
@@ -135,7 +129,7 @@ impl<'a> Writer<'a> {
     pub(crate) fn start(&mut self, strip: &mut Strip<'a>, block: &mut BlockRows<'a>) {
         mem::swap(&mut self.strip, strip);
         mem::swap(&mut self.block, block);
-        (self.row, self.segment, self.part) = (0, self.segments.start, Part::Before);
+        (self.row, self.key) = (0, self.keys.start);
         let plan = self.call.plan;
         self.plain = plan.segments() == 1 && self.block.all_attend_to(&(0..plan.keys));
     }
@@ -307,35 +301,27 @@ impl<'a> Writer<'a> {
     #[inline(always)]
     fn find_next_run(&mut self) -> Run {
         let Call { output, plan, .. } = self.call;
-        let (row_index, segment) = (self.row, self.segment);
+        let row_index = self.row;
         let row = &self.block.rows()[row_index];
         if self.plain {
             self.row += 1;
-            let factor = self.strip.sum(segment, row_index);
-            let values = Values::Strip(self.strip.row_start(segment, row_index), factor);
+            let factor = self.strip.sum(0, row_index);
+            let values = Values::Strip(self.strip.row_start(0, row_index), factor);
             return Run { target: row.start, elements: plan.keys, values };
         }
-        let keys = plan.segment_keys(segment);
-        let attended = row.keys_in(&keys);
-        let (range, next) = match self.part {
-            Part::Before if attended.start > keys.start => {
-                (keys.start..attended.start, Part::Attended)
-            }
-            Part::Before | Part::Attended => (attended.clone(), Part::After),
-            Part::After => (attended.end..keys.end, Part::Before),
+        let (first, attended) = (self.key, row.keys_in(&self.keys));
+        let end = if attended.contains(&first) {
+            attended.end.min(plan.segment_keys(first / SEGMENT).end)
+        } else if first < attended.start {
+            attended.start
+        } else {
+            self.keys.end
         };
-        self.part = next;
-        if range.end == keys.end {
-            self.part = Part::Before;
-            self.segment += 1;
-            if self.segment == self.segments.end {
-                (self.segment, self.row) = (self.segments.start, self.row + 1);
-            }
-        }
+        let segment = first / SEGMENT;
         let factor = self.strip.sum(segment, row_index);
-        let values = if range == attended {
-            let first = attended.start - keys.start;
-            Values::Strip(self.strip.row_start(segment, row_index) + first, factor)
+        let values = if attended.contains(&first) {
+            let start = self.strip.row_start(segment, row_index);
+            Values::Strip(start + first % SEGMENT, factor)
         } else {
             // A weight of 0, or NaN if the row's are.
             Values::Constant(match plan.stage {
@@ -343,11 +329,12 @@ impl<'a> Writer<'a> {
                 _ => f32::NEG_INFINITY,
             })
         };
-        Run {
-            target: row.start + range.start * output.strides.column,
-            elements: range.len(),
-            values,
+        let target = row.start + first * output.strides.column;
+        self.key = end;
+        if end == self.keys.end {
+            (self.row, self.key) = (row_index + 1, self.keys.start);
         }
+        Run { target, elements: end - first, values }
     }
 
     #[cold]
