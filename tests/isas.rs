@@ -258,8 +258,8 @@ fn no_dimensions() {
     }
 }
 
-/// A result larger than the caches is written past them by several threads: an ordinary store and a
-/// streamed one have to meet at rows of every alignment.
+/// A result larger than the caches is written past them: an ordinary store and a streamed one
+/// have to meet at rows of every alignment.
 #[test]
 fn results_larger_than_the_caches() {
     let keys = 4099;
@@ -270,7 +270,7 @@ fn results_larger_than_the_caches() {
     let plan = Attention::new().plan(problem.query_view(), problem.key_view()).expect("a plan");
     println!("{plan}");
     let larger = rows * keys * size_of::<f32>() > softdot::Caches::detect().l3;
-    assert_eq!(plan.to_string().contains("past the caches"), larger && plan.threads > 1);
+    assert_eq!(plan.to_string().contains("past the caches"), larger);
     for isa in common::fast_isas() {
         for stage in STAGES {
             let attention = Attention::new().isa(isa).stage(stage);
