@@ -2,8 +2,9 @@
 //! out.
 //!
 //! Memory is read in *words* of 32 bits, each one f32 or two neighbouring narrow elements, so that
-//! narrow keys are transposed by the same instructions, two dimensions at a time, and widened
-//! afterwards, in registers.
+//! narrow keys have the same blocks, of twice as many dimensions. bf16 are transposed by the same
+//! instructions as f32, two dimensions at a time, and widened afterwards; f16 as the instruction set
+//! does it best ([`Lanes::load_transposed_f16`]).
 
 use crate::lanes::{BLOCK_WORDS, Lanes};
 
