@@ -169,7 +169,8 @@ impl Isa {
     }
 }
 
-/// Whether `Lanes::load_transposed_f16` of AVX2 can run: every CPU with AVX2 so far has the instruction.
+/// Whether `Lanes::load_transposed_f16` of AVX2 can run: every CPU with AVX2 so far has the
+/// instruction.
 #[cfg(target_arch = "x86_64")]
 fn has_f16c() -> bool {
     #[cfg(all(feature = "half", feature = "std"))]

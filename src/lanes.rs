@@ -8,6 +8,8 @@
 //! that it is. So the numerics contract does not depend on them.
 #![allow(unsafe_code, reason = "intrinsics; every one is wrapped in a checked, safe function")]
 
+#[cfg(feature = "half")]
+use crate::kernel::widen;
 use crate::workspace::LINE;
 use pulp::Simd;
 
@@ -91,6 +93,14 @@ pub(crate) trait Lanes: Simd {
         self.less_than_u32s(self.splat_u32s(0), Self::as_simd_u32s(&wide).0[0])
     }
 
+    /// The two f16 of each lane, widened: first those of the lower halves.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn unpack_f16(self, words: Self::u32s) -> [Self::f32s; 2] {
+        let lower = self.wrapping_dyn_shl_u32s(words, self.splat_u32s(16));
+        [lower, words].map(|upper| widen::widen_f16(self, upper))
+    }
+
     /// As [`Lanes::load_transposed`], of rows of f16: the two dimensions of each word, widened.
     ///
     /// # Panics
@@ -102,15 +112,7 @@ pub(crate) trait Lanes: Simd {
         rows: &[f32],
         row_stride: usize,
     ) -> [[Self::f32s; 2]; BLOCK_WORDS] {
-        let words = self.load_transposed(rows, row_stride);
-        let mut elements = [[self.splat_f32s(0.0); 2]; BLOCK_WORDS];
-        for ([first, second], words) in elements.iter_mut().zip(words) {
-            let words = self.transmute_u32s_f32s(words);
-            let lower = self.wrapping_dyn_shl_u32s(words, self.splat_u32s(16));
-            *first = crate::kernel::widen::widen_f16(self, lower);
-            *second = crate::kernel::widen::widen_f16(self, words);
-        }
-        elements
+        widen::unpack_block::<Self, half::f16>(self, self.load_transposed(rows, row_stride))
     }
 
     /// Writes whole registers past the caches. `output` has to be aligned to a register and a

@@ -24,7 +24,7 @@ pub(crate) struct Writer<'a> {
     call: Call<'a>,
     /// The output, if it is written by lines: dense and in f32.
     dense: Option<SharedSlice<'a, f32>>,
-    /// The keys of a row that are written.
+    /// The keys of a row that are written: those of the segments that the strip holds.
     keys: Range<usize>,
     /// What is written from.
     strip: Strip<'a>,
@@ -93,7 +93,7 @@ const ENOUGH_LINES: usize = 64;
 const COPIES_OF_RUN: usize = 3;
 
 impl<'a> Writer<'a> {
-    /// A writer of what stands in a strip, if `block` has rows.
+    /// A writer of what stands in a strip of these segments, if `block` has rows.
     #[inline(always)]
     pub(crate) fn new(
         call: Call<'a>,
@@ -310,30 +310,23 @@ impl<'a> Writer<'a> {
             return Run { target: row.start, elements: plan.keys, values };
         }
         let (first, attended) = (self.key, row.keys_in(&self.keys));
-        let end = if attended.contains(&first) {
-            attended.end.min(plan.segment_keys(first / SEGMENT).end)
-        } else if first < attended.start {
-            attended.start
-        } else {
-            self.keys.end
-        };
         let segment = first / SEGMENT;
         let factor = self.strip.sum(segment, row_index);
-        let values = if attended.contains(&first) {
+        let (end, values) = if attended.contains(&first) {
             let start = self.strip.row_start(segment, row_index);
-            Values::Strip(start + first % SEGMENT, factor)
+            let end = attended.end.min(plan.segment_keys(segment).end);
+            (end, Values::Strip(start + first % SEGMENT, factor))
         } else {
+            let end = if first < attended.start { attended.start } else { self.keys.end };
             // A weight of 0, or NaN if the row's are.
-            Values::Constant(match plan.stage {
-                Stage::Weights => 0.0 * factor,
-                _ => f32::NEG_INFINITY,
-            })
+            let value = if plan.stage == Stage::Weights { 0.0 * factor } else { f32::NEG_INFINITY };
+            (end, Values::Constant(value))
         };
-        let target = row.start + first * output.strides.column;
         self.key = end;
         if end == self.keys.end {
             (self.row, self.key) = (row_index + 1, self.keys.start);
         }
+        let target = row.start + first * output.strides.column;
         Run { target, elements: end - first, values }
     }
 

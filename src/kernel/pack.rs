@@ -239,6 +239,7 @@ fn pack_rows<S: Lanes, T: Widen>(
     match head.words() {
         Some(words) if keys == PANEL && head_dim > 0 => {
             let next = Ahead::of_rows(&words, first_key + PANEL, head_dim / T::PER_WORD);
+            // Packing a panel takes no longer than it takes to come: far ahead, then.
             let mut next = next.and_further(4 * PANEL);
             for _ in 0..head_dim / (BLOCK_WORDS * T::PER_WORD) {
                 next.prefetch_block(simd);

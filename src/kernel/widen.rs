@@ -18,13 +18,18 @@ pub(crate) trait Widen: Copy {
     /// The data as words, if it is aligned to them.
     fn words(data: &[Self]) -> Option<&[f32]>;
 
-    /// As [`Lanes::load_transposed`], the elements of each word in order; as many as a word has are
-    /// in use.
+    /// The elements of words, in order; as many as a word has are in use.
+    fn unpack<S: Lanes>(simd: S, words: S::f32s) -> [S::f32s; 2];
+
+    /// As [`Lanes::load_transposed`], the elements of each word as [`Widen::unpack`] has them.
+    #[inline(always)]
     fn load_transposed<S: Lanes>(
         simd: S,
         rows: &[f32],
         row_stride: usize,
-    ) -> [[S::f32s; 2]; BLOCK_WORDS];
+    ) -> [[S::f32s; 2]; BLOCK_WORDS] {
+        unpack_block::<S, Self>(simd, simd.load_transposed(rows, row_stride))
+    }
 }
 
 impl Widen for f32 {
@@ -41,13 +46,8 @@ impl Widen for f32 {
     }
 
     #[inline(always)]
-    fn load_transposed<S: Lanes>(
-        simd: S,
-        rows: &[f32],
-        row_stride: usize,
-    ) -> [[S::f32s; 2]; BLOCK_WORDS] {
-        let [a, b, c, d] = simd.load_transposed(rows, row_stride);
-        [[a; 2], [b; 2], [c; 2], [d; 2]]
+    fn unpack<S: Lanes>(_: S, words: S::f32s) -> [S::f32s; 2] {
+        [words; 2]
     }
 }
 
@@ -66,20 +66,11 @@ impl Widen for half::bf16 {
     }
 
     #[inline(always)]
-    fn load_transposed<S: Lanes>(
-        simd: S,
-        rows: &[f32],
-        row_stride: usize,
-    ) -> [[S::f32s; 2]; BLOCK_WORDS] {
-        let words = simd.load_transposed(rows, row_stride);
-        let mut elements = [[simd.splat_f32s(0.0); 2]; BLOCK_WORDS];
-        for (elements, words) in elements.iter_mut().zip(words) {
-            let words = simd.transmute_u32s_f32s(words);
-            let first = simd.wrapping_dyn_shl_u32s(words, simd.splat_u32s(16));
-            let second = simd.and_u32s(words, simd.splat_u32s(0xffff_0000));
-            *elements = [simd.transmute_f32s_u32s(first), simd.transmute_f32s_u32s(second)];
-        }
-        elements
+    fn unpack<S: Lanes>(simd: S, words: S::f32s) -> [S::f32s; 2] {
+        let words = simd.transmute_u32s_f32s(words);
+        let first = simd.wrapping_dyn_shl_u32s(words, simd.splat_u32s(16));
+        let second = simd.and_u32s(words, simd.splat_u32s(0xffff_0000));
+        [simd.transmute_f32s_u32s(first), simd.transmute_f32s_u32s(second)]
     }
 }
 
@@ -104,6 +95,11 @@ impl Widen for half::f16 {
     }
 
     #[inline(always)]
+    fn unpack<S: Lanes>(simd: S, words: S::f32s) -> [S::f32s; 2] {
+        simd.unpack_f16(simd.transmute_u32s_f32s(words))
+    }
+
+    #[inline(always)]
     fn load_transposed<S: Lanes>(
         simd: S,
         rows: &[f32],
@@ -111,6 +107,19 @@ impl Widen for half::f16 {
     ) -> [[S::f32s; 2]; BLOCK_WORDS] {
         simd.load_transposed_f16(rows, row_stride)
     }
+}
+
+/// The elements of each word of a lane block.
+#[inline(always)]
+pub(crate) fn unpack_block<S: Lanes, T: Widen>(
+    simd: S,
+    block: [S::f32s; BLOCK_WORDS],
+) -> [[S::f32s; 2]; BLOCK_WORDS] {
+    let mut elements = [[simd.splat_f32s(0.0); 2]; BLOCK_WORDS];
+    for (elements, words) in elements.iter_mut().zip(block) {
+        *elements = T::unpack(simd, words);
+    }
+    elements
 }
 
 /// The f16 in the upper half of each lane, widened: as [`Widen::widen`], where there is no

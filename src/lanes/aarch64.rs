@@ -20,6 +20,28 @@ impl Lanes for Neon {
         unsafe { outlined(self, kernel) }
     }
 
+    /// Assembly for the conversion, whose intrinsic wants a type that stable Rust 1.89 lacks.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn unpack_f16(self, words: Self::u32s) -> [Self::f32s; 2] {
+        let words = pulp::cast(words);
+        // SAFETY: `self` proves NEON.
+        let halves = unsafe { [vmovn_u32(words), vshrn_n_u32::<16>(words)] };
+        halves.map(|halves| {
+            let wide: float32x4_t;
+            // SAFETY: `self` proves NEON; the assembly touches its registers only.
+            unsafe {
+                core::arch::asm!(
+                    "fcvtl {wide:v}.4s, {halves:v}.4h",
+                    wide = lateout(vreg) wide,
+                    halves = in(vreg) halves,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+            pulp::cast(wide)
+        })
+    }
+
     #[inline(always)]
     fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS] {
         assert!(rows.len() >= 3 * row_stride + BLOCK_WORDS);
@@ -37,34 +59,6 @@ impl Lanes for Neon {
             ]
             .map(pulp::cast)
         }
-    }
-
-    /// Assembly for the conversion, whose intrinsic wants a type that stable Rust 1.89 lacks.
-    #[cfg(feature = "half")]
-    #[inline(always)]
-    fn load_transposed_f16(
-        self,
-        rows: &[f32],
-        row_stride: usize,
-    ) -> [[Self::f32s; 2]; BLOCK_WORDS] {
-        self.load_transposed(rows, row_stride).map(|words| {
-            let words = pulp::cast(words);
-            // SAFETY: `self` proves NEON.
-            let halves = unsafe { [vmovn_u32(words), vshrn_n_u32::<16>(words)] };
-            halves.map(|halves| {
-                let wide: float32x4_t;
-                // SAFETY: `self` proves NEON; the assembly touches its registers only.
-                unsafe {
-                    core::arch::asm!(
-                        "fcvtl {wide:v}.4s, {halves:v}.4h",
-                        wide = lateout(vreg) wide,
-                        halves = in(vreg) halves,
-                        options(pure, nomem, nostack, preserves_flags),
-                    );
-                }
-                pulp::cast(wide)
-            })
-        })
     }
 
     /// Without, the compiler pairs query loads across dimensions: 82 of the 372 instructions of

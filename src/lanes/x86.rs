@@ -427,10 +427,7 @@ impl Lanes for V3 {
     ) -> [[Self::f32s; 2]; BLOCK_WORDS] {
         assert!(rows.len() >= 7 * row_stride + BLOCK_WORDS);
         // SAFETY: `self` proves AVX2, and `Isa` F16C; the assertion keeps the last row inside `rows`.
-        let [[a, b], [c, d], [e, f], [g, h]] =
-            unsafe { transpose_f16_8(rows.as_ptr(), row_stride) };
-        let cast = |a, b| [pulp::cast::<__m256, Self::f32s>(a), pulp::cast(b)];
-        [cast(a, b), cast(c, d), cast(e, f), cast(g, h)]
+        pulp::cast(unsafe { transpose_f16_8(rows.as_ptr(), row_stride) })
     }
 
     #[inline(always)]
@@ -521,10 +518,7 @@ impl Lanes for V4 {
     ) -> [[Self::f32s; 2]; BLOCK_WORDS] {
         assert!(rows.len() >= 15 * row_stride + BLOCK_WORDS);
         // SAFETY: `self` proves AVX-512; the assertion keeps the last row inside `rows`.
-        let [[a, b], [c, d], [e, f], [g, h]] =
-            unsafe { transpose_f16_16(rows.as_ptr(), row_stride) };
-        let cast = |a, b| [pulp::cast::<__m512, Self::f32s>(a), pulp::cast(b)];
-        [cast(a, b), cast(c, d), cast(e, f), cast(g, h)]
+        pulp::cast(unsafe { transpose_f16_16(rows.as_ptr(), row_stride) })
     }
 
     #[inline(always)]
