@@ -313,12 +313,11 @@ impl<'a> Attention<'a> {
 
     fn plan_for(&self, inputs: &Inputs<'_>) -> Result<Plan, Error> {
         let isa = choose_isa(self.isa)?;
-        let extents = &inputs.extents;
         let threads = match self.threads {
-            Threads::Pool if work(extents) >= SERIAL_WORK => driver::pool_threads(),
+            Threads::Pool if work(&inputs.extents) >= SERIAL_WORK => driver::pool_threads(),
             _ => 1,
         };
-        Ok(Plan::new(extents, inputs.key_form(), self.stage, isa, threads))
+        Ok(Plan::new(inputs, isa, threads))
     }
 }
 

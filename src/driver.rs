@@ -2,8 +2,8 @@
 
 use crate::kernel::block::Row;
 use crate::kernel::pack::PANEL;
-use crate::kernel::{Call, FinishBlock, PackPanels, Panels, RowBlocks, Scratch};
-use crate::plan::{Step, Task};
+use crate::kernel::{Call, FinishBlock, PackPanels, Panels, RowBlocks, Scratch, ShortHeads};
+use crate::plan::{KeyAccess, Step, Task};
 use crate::shared::SharedSlice;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -46,6 +46,17 @@ pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
     };
     let compute = |heads: Range<usize>, task: usize, thread: usize| {
         let Task { blocks, segments } = plan.task(&heads, task);
+        // SAFETY: what a thread has is used by one task at a time.
+        let (scratch, rows) = unsafe {
+            let start = thread * memory.scratch();
+            (scratch.slice(start..start + memory.scratch()), all_rows.slice(rows_of(thread)))
+        };
+        let (query, rest) = scratch.split_at_mut(memory.query);
+        let (maxima, panel) = rest.split_at_mut(memory.maxima);
+        let scratch = Scratch { query, maxima, panel, rows };
+        if plan.key_access == KeyAccess::Registers {
+            return plan.isa.run(ShortHeads { call, blocks, scratch });
+        }
         let strips = if plan.shares_strips() {
             let start = (blocks.start - plan.blocks(&heads).start) * memory.strip;
             let elements = plan.segment_elements();
@@ -53,23 +64,17 @@ pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
         } else {
             thread * memory.strip..(thread + 1) * memory.strip
         };
-        // SAFETY: what a thread has is used by one task at a time; the strip of a shared block
-        // is divided by segments; packed keys are only read, or there is but one task.
-        let (strips, scratch, rows, panels) = unsafe {
-            let start = thread * memory.scratch();
+        // SAFETY: as above; the strip of a shared block is divided by segments; packed keys are only
+        // read, or there is but one task.
+        let (strips, panels) = unsafe {
             (
                 all_strips.slice(strips),
-                scratch.slice(start..start + memory.scratch()),
-                all_rows.slice(rows_of(thread)),
                 match plan.tasks_pack() {
                     true => Panels::Own(0, packed.slice(0..memory.all_packed())),
                     false => Panels::Shared(heads.start, packed.read(0..memory.all_packed())),
                 },
             )
         };
-        let (query, rest) = scratch.split_at_mut(memory.query);
-        let (maxima, last_panel) = rest.split_at_mut(memory.maxima);
-        let scratch = Scratch { query, maxima, last_panel, rows };
         plan.isa.run(RowBlocks { call, blocks, segments, panels, strips, scratch });
     };
     let finish = |heads: Range<usize>, task: usize, thread: usize| {

@@ -138,6 +138,12 @@ pub(crate) trait Lanes: Simd {
     /// registers to themselves.
     fn call<K: LineKernel>(self, kernel: K) -> K::Output;
 
+    /// As [`Lanes::call`], with registers of half as many lanes if a line is one.
+    #[inline(always)]
+    fn call_half<K: LineKernel>(self, kernel: K) -> K::Output {
+        self.call(kernel)
+    }
+
     /// Orders streamed writes before whatever publishes them to other threads.
     fn fence(self) {}
 

@@ -3,7 +3,7 @@
 use crate::element::Elements;
 use crate::error::Error;
 use crate::isa::{Isa, Kernel};
-use crate::kernel::pack::{self, HeadRows, PANEL};
+use crate::kernel::pack::{self, FewRows, HeadRows, PANEL};
 use crate::lanes::Lanes;
 use crate::problem::{expect_extent, head_rows};
 use crate::tensor::{View, element_count};
@@ -172,7 +172,7 @@ impl Kernel for AppendKeys<'_> {
             let (lane, new) = (key % PANEL, key - first);
             let count = (PANEL - lane).min(last - key);
             if count == PANEL {
-                pack::pack_panel(simd, &head, new, panel);
+                pack::pack_panel(simd, &head, new, &mut FewRows::<PANEL>::new(), panel);
             } else {
                 pack::pack_keys(&head, new, lane..lane + count, panel);
             }

@@ -8,7 +8,7 @@ use crate::kernel::block::Row;
 use crate::kernel::pack::{PANEL, QUERY_RUN};
 use crate::kernel::softmax::SEGMENT;
 use crate::lanes::{Lanes, TileShape};
-use crate::problem::{Extents, KeyForm};
+use crate::problem::{Inputs, KeyForm};
 use crate::workspace::LINE;
 use core::{fmt, ops::Range};
 
@@ -72,6 +72,8 @@ pub(crate) enum KeyAccess {
     Rows,
     /// Packed panels that the caller keeps.
     Caller,
+    /// A tile for all keys of a head, of which there are few: its scores stay in registers.
+    Registers,
 }
 
 struct TileOf;
@@ -87,13 +89,8 @@ impl Kernel for TileOf {
 
 impl Plan {
     /// `threads` are those that may be used; small work stays on one.
-    pub(crate) fn new(
-        extents: &Extents,
-        key_form: KeyForm,
-        stage: Stage,
-        isa: Isa,
-        threads: usize,
-    ) -> Plan {
+    pub(crate) fn new(inputs: &Inputs<'_>, isa: Isa, threads: usize) -> Plan {
+        let (extents, key_form) = (&inputs.extents, inputs.key_form());
         let caches = Caches::detect();
         let tile = isa.run(TileOf);
         // Without a result there is nothing to lay out, and the other extents may be anything.
@@ -106,7 +103,7 @@ impl Plan {
             isa,
             threads: threads.max(1),
             workspace_bytes: 0,
-            stage,
+            stage: inputs.adjustments.stage,
             key_access: KeyAccess::Packed,
             heads,
             rows,
@@ -123,19 +120,27 @@ impl Plan {
             strips_per_thread: 1,
             streaming: false,
         };
+        let in_registers = keys <= tile.panels * PANEL && inputs.has_only_positions();
+        // What is not kept costs less to pack.
+        let few_rows = if in_registers { tile.panels } else { tile.rows };
         plan.key_access = match key_form {
             KeyForm::Packed => KeyAccess::Caller,
-            KeyForm::Rows if rows <= tile.rows && keys >= PANEL && head_dim > 0 => KeyAccess::Rows,
+            KeyForm::Rows if rows <= few_rows && keys >= PANEL && head_dim > 0 => KeyAccess::Rows,
+            KeyForm::Rows | KeyForm::Strided if in_registers => KeyAccess::Registers,
             KeyForm::Rows | KeyForm::Strided => KeyAccess::Packed,
         };
         let packed_bytes = plan.packed_elements().saturating_mul(size_of::<f32>());
         plan.keys_are_far = packed_bytes.saturating_mul(heads) > caches.l2;
         plan.fetch_keys = plan.key_access == KeyAccess::Packed && packed_bytes <= caches.l2 / 4;
-        plan.choose_blocks(tile, &caches);
+        if plan.key_access == KeyAccess::Registers {
+            plan.block_rows = rows.clamp(1, MOST_BLOCK_ROWS);
+        } else {
+            plan.choose_blocks(tile, &caches);
+        }
         plan.choose_tasks(&caches);
         let output_bytes = (extents.output_shape().iter())
             .fold(size_of::<f32>(), |product, &extent| product.saturating_mul(extent));
-        plan.streaming = output_bytes > caches.l3;
+        plan.streaming = output_bytes > caches.l3 && plan.key_access != KeyAccess::Registers;
         plan.workspace_bytes = (plan.memory().total().saturating_mul(size_of::<f32>()))
             .saturating_add(plan.known_rows().saturating_mul(size_of::<Row>()));
         plan
@@ -321,20 +326,25 @@ impl Plan {
             true => self.blocks(&(0..self.heads)).len(),
             false => self.threads,
         };
-        let strip = self.strip_elements(self.segments()).saturating_mul(self.strips_per_thread);
+        let in_registers = self.key_access == KeyAccess::Registers;
+        let strip = match in_registers {
+            true => 0,
+            false => self.strip_elements(self.segments()).saturating_mul(self.strips_per_thread),
+        };
         Memory {
             packed: match self.key_access {
                 KeyAccess::Packed => self.packed_elements(),
-                KeyAccess::Rows | KeyAccess::Caller => 0,
+                KeyAccess::Rows | KeyAccess::Caller | KeyAccess::Registers => 0,
             },
             packed_count: if self.tasks_pack() { self.block_heads } else { self.wave_heads },
             strip,
             strip_count: strips,
             query: lines(self.block_rows.saturating_mul(self.query_row_elements())),
-            maxima: self.block_rows * LINE,
-            last_panel: match self.key_access {
+            maxima: if in_registers { 0 } else { self.block_rows * LINE },
+            panel: match self.key_access {
                 KeyAccess::Packed | KeyAccess::Caller => 0,
                 KeyAccess::Rows => PANEL * self.head_dim,
+                KeyAccess::Registers => self.keys.next_multiple_of(PANEL) * self.head_dim,
             },
             threads: self.threads,
         }
@@ -379,8 +389,8 @@ pub(crate) struct Memory {
     pub(crate) query: usize,
     /// The running maxima of one block's rows, a line each.
     pub(crate) maxima: usize,
-    /// The last panel of a head, where keys are not packed.
-    pub(crate) last_panel: usize,
+    /// One panel of a head, where keys are not packed before: its last or only one.
+    pub(crate) panel: usize,
     threads: usize,
 }
 
@@ -395,7 +405,7 @@ impl Memory {
 
     /// What each thread has for itself.
     pub(crate) fn scratch(&self) -> usize {
-        self.query.saturating_add(self.maxima).saturating_add(self.last_panel)
+        self.query.saturating_add(self.maxima).saturating_add(self.panel)
     }
 
     pub(crate) fn total(&self) -> usize {
@@ -424,6 +434,7 @@ impl fmt::Display for Plan {
                 KeyAccess::Packed => "packed",
                 KeyAccess::Rows => "unpacked",
                 KeyAccess::Caller => "kept",
+                KeyAccess::Registers => "few",
             },
             self.segments(),
             if self.segments() == 1 { "" } else { "s" },

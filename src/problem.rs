@@ -173,6 +173,12 @@ impl<'a> Inputs<'a> {
         })
     }
 
+    /// Whether weights are asked for and no option but those of position changes them.
+    pub(crate) fn has_only_positions(&self) -> bool {
+        let weights = self.adjustments.stage == Stage::Weights;
+        weights && self.adjustments.is_empty() && self.sinks.is_none()
+    }
+
     /// The keys that a row may attend to by its position.
     #[inline]
     pub(crate) fn allowed_keys(&self, index: RowIndex) -> Range<usize> {

@@ -336,3 +336,24 @@ fn a_workspace_carries_nothing_over() {
         assert!(workspace.bytes() > 0);
     }
 }
+
+/// Few keys without options stay in registers; with a sink that is none they do not.
+#[test]
+fn few_keys_have_the_bits_of_many() {
+    for (keys, head_dim) in (1..=40).flat_map(|keys| [0, 1, 7, 8, 37].map(|dim| (keys, dim))) {
+        for rows in [1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 49] {
+            let extents = Extents::single(rows, keys, head_dim).with_heads([1, 4, 2]);
+            let problem = Problem::random(extents, (rows * keys) as u64);
+            for isa in isas() {
+                let attention = serial(isa).causal(Causal::BottomRight);
+                let with_sinks = attention.clone().sinks(&[f32::NEG_INFINITY; 4]);
+                let expected = problem.compute(&with_sinks);
+                assert_same_bits(
+                    &expected,
+                    &problem.compute(&attention),
+                    format!("{isa} {extents:?}"),
+                );
+            }
+        }
+    }
+}

@@ -15,6 +15,8 @@
 //! nothing, so the rows of one block are written a few lines at a time between the tiles of the
 //! next: hence two strips, turn and turn about. A block may also be shared out by segments: then
 //! [`RowBlocks`] stops before the merge, and [`FinishBlock`] does it once all segments are there.
+//!
+//! Heads of few keys need neither strips nor turns: [`ShortHeads`].
 
 mod adjust;
 pub(crate) mod block;
@@ -24,6 +26,7 @@ mod exponentials;
 mod output;
 pub(crate) mod pack;
 pub(crate) mod row_softmax;
+mod short;
 pub(crate) mod softmax;
 mod strip;
 pub(crate) mod tanh;
@@ -42,7 +45,8 @@ use block::{BlockRows, Row};
 use core::ops::Range;
 use exponentials::Exponentials;
 use output::Writer;
-use pack::{PANEL, QUERY_RUN};
+use pack::{FewRows, PANEL, QUERY_RUN};
+pub(crate) use short::ShortHeads;
 use strip::Strip;
 use tile::{KeySource, Packed, TilePass, Unpacked};
 use upcoming::Upcoming;
@@ -85,10 +89,11 @@ impl LineKernel for PackPanels<'_> {
             return;
         };
         let used = self.call.inputs.keys_in_use(self.head);
+        let mut room = FewRows::<PANEL>::new();
         for (i, panel) in self.packed.chunks_exact_mut(panel_elements).enumerate() {
             let first_key = (self.first_panel + i) * PANEL;
             if first_key < used.end && used.start < first_key + PANEL {
-                pack::pack_panel(simd, &head, first_key, panel);
+                pack::pack_panel(simd, &head, first_key, &mut room, panel);
             }
         }
     }
@@ -136,8 +141,8 @@ pub(crate) struct Scratch<'a> {
     pub(crate) query: &'a mut [f32],
     /// The running maxima of its rows, a line each.
     pub(crate) maxima: &'a mut [f32],
-    /// The last panel of a head whose keys are not packed otherwise.
-    pub(crate) last_panel: &'a mut [f32],
+    /// The last panel of a head, or its only one, whose keys are not packed otherwise.
+    pub(crate) panel: &'a mut [f32],
     /// What is known of the rows of two blocks.
     pub(crate) rows: &'a mut [Row],
 }
@@ -148,7 +153,7 @@ impl Kernel for RowBlocks<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, simd: S) {
         let RowBlocks { call, blocks, segments, mut panels, strips, scratch } = self;
-        let Scratch { query, maxima, last_panel, rows } = scratch;
+        let Scratch { query, maxima, panel, rows } = scratch;
         let plan = call.plan;
         let (rows, written_rows) = rows.split_at_mut(plan.block_rows);
         let mut rows = BlockRows::new(rows);
@@ -179,7 +184,7 @@ impl Kernel for RowBlocks<'_> {
                         }
                     };
                     let (rows, upcoming) = (&rows, &mut upcoming);
-                    let mut scorer = Scorer { call, rows, query, maxima, last_panel, upcoming };
+                    let mut scorer = Scorer { call, rows, query, maxima, panel, upcoming };
                     scorer.score(simd, segment, rows.of_head(i), keys, &mut strip, &mut writer);
                 }
                 let (rows, adjusted) = (&rows, !call.inputs.adjustments.is_empty());
@@ -296,7 +301,7 @@ struct Scorer<'a> {
     query: &'a [f32],
     /// The running maxima of the rows, a line each.
     maxima: &'a mut [f32],
-    last_panel: &'a mut [f32],
+    panel: &'a mut [f32],
     upcoming: &'a mut Upcoming,
 }
 
@@ -329,8 +334,9 @@ impl Scorer<'_> {
                     end_key = end_key.min(whole_panels);
                 } else {
                     // The last keys of the head: a tile reads no rows that do not exist.
-                    let panel = &mut self.last_panel[..PANEL * plan.head_dim];
-                    pack::pack_panel(simd, &head, first_key, panel);
+                    let panel = &mut self.panel[..PANEL * plan.head_dim];
+                    let room = &mut FewRows::<PANEL>::new();
+                    pack::pack_panel(simd, &head, first_key, room, panel);
                     source = KeySource::Packed(Packed { panels: panel, far: false });
                     end_key = end_key.min(first_key + PANEL);
                 }

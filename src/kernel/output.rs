@@ -8,7 +8,7 @@ use super::strip::Strip;
 use super::widen::Narrow;
 use crate::attention::Stage;
 use crate::lanes::{Lanes, Meanwhile};
-use crate::problem::OutputData;
+use crate::problem::{Output, OutputData};
 use crate::shared::SharedSlice;
 use crate::workspace::LINE;
 use core::{mem, ops::Range};
@@ -338,15 +338,7 @@ impl<'a> Writer<'a> {
                 Values::Strip(source, factor) => self.strip.from(source)[column] * factor,
                 Values::Constant(value) => value,
             };
-            let element = run.target + column * stride;
-            let element = element..element + 1;
-            match self.call.output.data {
-                OutputData::F32(data) => place(&data, element)[0] = value,
-                #[cfg(feature = "half")]
-                OutputData::F16(data) => place(&data, element)[0] = half::f16::narrow(value),
-                #[cfg(feature = "half")]
-                OutputData::Bf16(data) => place(&data, element)[0] = half::bf16::narrow(value),
-            }
+            write_element(self.call.output.data, run.target + column * stride, value);
         }
     }
 
@@ -378,4 +370,53 @@ fn place<'a, T>(data: &SharedSlice<'a, T>, range: Range<usize>) -> &'a mut [T] {
     // SAFETY: the strides keep the elements of the output apart, and each (row, segment) is
     // written by one writer only, run after run.
     unsafe { data.slice(range) }
+}
+
+/// Writes the first keys of a row, at most two lines of them.
+#[inline(always)]
+pub(crate) fn write_few(output: &Output<'_>, start: usize, values: &[f32]) {
+    match output.data {
+        OutputData::F32(data) if output.strides.column == 1 => {
+            copy_few(place(&data, start..start + values.len()), values);
+        }
+        _ => write_each(output, start, values),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn write_each(output: &Output<'_>, start: usize, values: &[f32]) {
+    for (column, &value) in values.iter().enumerate() {
+        write_element(output.data, start + column * output.strides.column, value);
+    }
+}
+
+#[inline(always)]
+fn write_element(output: OutputData<'_>, index: usize, value: f32) {
+    match output {
+        OutputData::F32(data) => place(&data, index..index + 1)[0] = value,
+        #[cfg(feature = "half")]
+        OutputData::F16(data) => place(&data, index..index + 1)[0] = half::f16::narrow(value),
+        #[cfg(feature = "half")]
+        OutputData::Bf16(data) => place(&data, index..index + 1)[0] = half::bf16::narrow(value),
+    }
+}
+
+/// Copies at most 32 elements: the first and the last power of two of them, which may overlap.
+#[inline(always)]
+fn copy_few(to: &mut [f32], from: &[f32]) {
+    #[inline(always)]
+    fn copy_ends<const N: usize>(to: &mut [f32], from: &[f32]) {
+        if let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) {
+            *to.first_chunk_mut().expect("as long as what it is copied from") = *first;
+            *to.last_chunk_mut().expect("as long as what it is copied from") = *last;
+        }
+    }
+    match from.len() {
+        17.. => copy_ends::<16>(to, from),
+        8.. => copy_ends::<8>(to, from),
+        4.. => copy_ends::<4>(to, from),
+        2.. => copy_ends::<2>(to, from),
+        _ => copy_ends::<1>(to, from),
+    }
 }

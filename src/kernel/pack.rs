@@ -210,66 +210,81 @@ fn pack_row<T: Widen>(
     }
 }
 
-/// Writes one panel: keys `first_key..` of the head, zeros where there are none.
+/// Writes one panel of `KEYS` keys: `first_key..` of the head, zeros where there are none.
 #[inline(always)]
-pub(crate) fn pack_panel<S: Lanes>(
+pub(crate) fn pack_panel<S: Lanes, const KEYS: usize>(
     simd: S,
     head: &HeadRows<Elements<'_>>,
     first_key: usize,
+    room: &mut FewRows<KEYS>,
     panel: &mut [f32],
 ) {
     match head.data {
-        Elements::F32(data) => pack_rows(simd, &head.with(data), first_key, panel),
+        Elements::F32(data) => {
+            pack_rows::<S, _, KEYS>(simd, &head.with(data), first_key, room, panel)
+        }
         #[cfg(feature = "half")]
-        Elements::F16(data) => pack_rows(simd, &head.with(data), first_key, panel),
+        Elements::F16(data) => {
+            pack_rows::<S, _, KEYS>(simd, &head.with(data), first_key, room, panel)
+        }
         #[cfg(feature = "half")]
-        Elements::Bf16(data) => pack_rows(simd, &head.with(data), first_key, panel),
+        Elements::Bf16(data) => {
+            pack_rows::<S, _, KEYS>(simd, &head.with(data), first_key, room, panel)
+        }
     }
 }
 
 #[inline(always)]
-fn pack_rows<S: Lanes, T: Widen>(
+fn pack_rows<S: Lanes, T: Widen, const KEYS: usize>(
     simd: S,
     head: &HeadRows<&[T]>,
     first_key: usize,
+    room: &mut FewRows<KEYS>,
     panel: &mut [f32],
 ) {
-    let head_dim = panel.len() / PANEL;
-    let keys = PANEL.min(head.rows.saturating_sub(first_key));
+    let head_dim = panel.len() / KEYS;
+    let keys = KEYS.min(head.rows.saturating_sub(first_key));
     match head.words() {
-        Some(words) if keys == PANEL && head_dim > 0 => {
-            let next = Ahead::of_rows(&words, first_key + PANEL, head_dim / T::PER_WORD);
+        Some(words) if keys == KEYS && head_dim > 0 => {
+            let next = Ahead::of_rows(&words, first_key + KEYS, head_dim / T::PER_WORD);
             // Packing a panel takes no longer than it takes to come: far ahead, then.
-            let mut next = next.and_further(4 * PANEL);
+            let mut next = next.and_further(4 * KEYS);
             for _ in 0..head_dim / (BLOCK_WORDS * T::PER_WORD) {
                 next.prefetch_block(simd);
             }
             let rows = &words.data[first_key * words.row_stride..];
-            pack_words::<S, T>(simd, rows, words.row_stride, panel);
+            pack_words::<S, T, KEYS>(simd, rows, words.row_stride, panel);
             let rest = head_dim / BLOCK_WORDS / T::PER_WORD * BLOCK_WORDS * T::PER_WORD..head_dim;
             if !rest.is_empty() {
-                pack_elements(head, first_key, 0..PANEL, rest, panel);
+                pack_elements::<T, KEYS>(head, first_key, 0..KEYS, rest, panel);
             }
         }
-        Some(words) if head_dim > 0 => pack_few(simd, head, &words, first_key, keys, panel),
+        Some(words) if head_dim > 0 => {
+            pack_few::<S, T, KEYS>(simd, head, &words, first_key, keys, room, panel)
+        }
         _ => {
-            if keys < PANEL {
+            if keys < KEYS {
                 panel.fill(0.0);
             }
-            pack_elements(head, first_key, 0..keys, 0..head_dim, panel);
+            pack_elements::<T, KEYS>(head, first_key, 0..keys, 0..head_dim, panel);
         }
     }
 }
 
 /// A panel of rows of words that start `row_stride` words apart: whole blocks of these.
 #[inline(always)]
-fn pack_words<S: Lanes, T: Widen>(simd: S, rows: &[f32], row_stride: usize, panel: &mut [f32]) {
+fn pack_words<S: Lanes, T: Widen, const KEYS: usize>(
+    simd: S,
+    rows: &[f32],
+    row_stride: usize,
+    panel: &mut [f32],
+) {
     let block_dims = BLOCK_WORDS * T::PER_WORD;
-    for register in (0..PANEL).step_by(S::F32_LANES) {
+    for register in (0..KEYS).step_by(S::F32_LANES) {
         let rows = &rows[register * row_stride..];
-        for (i, packed) in panel.chunks_exact_mut(block_dims * PANEL).enumerate() {
+        for (i, packed) in panel.chunks_exact_mut(block_dims * KEYS).enumerate() {
             let block = T::load_transposed(simd, &rows[i * BLOCK_WORDS..], row_stride);
-            let mut packed = packed.as_chunks_mut::<PANEL>().0.iter_mut();
+            let mut packed = packed.as_chunks_mut::<KEYS>().0.iter_mut();
             for word in &block {
                 for (element, packed) in word[..T::PER_WORD].iter().zip(&mut packed) {
                     S::as_mut_simd_f32s(&mut packed[register..][..S::F32_LANES]).0[0] = *element;
@@ -279,33 +294,59 @@ fn pack_words<S: Lanes, T: Widen>(simd: S, rows: &[f32], row_stride: usize, pane
     }
 }
 
+/// Words of a row that are copied at a time where keys are fewer than a panel has.
+const FEW_WORDS: usize = 32;
+
+/// Room for the rows of a panel that has not all its keys.
+#[derive(Debug)]
+pub(crate) struct FewRows<const KEYS: usize>([[f32; FEW_WORDS]; KEYS]);
+
+impl<const KEYS: usize> FewRows<KEYS> {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        FewRows([[0.0; FEW_WORDS]; KEYS])
+    }
+}
+
 /// Fewer keys than a panel has: copied first, some words at a time, next to rows of zeros.
 #[inline(always)]
-fn pack_few<S: Lanes, T: Widen>(
+fn pack_few<S: Lanes, T: Widen, const KEYS: usize>(
     simd: S,
     head: &HeadRows<&[T]>,
     words: &HeadRows<&[f32]>,
     first_key: usize,
     keys: usize,
+    FewRows(room): &mut FewRows<KEYS>,
     panel: &mut [f32],
 ) {
-    const WORDS: usize = 32;
-    let head_dim = panel.len() / PANEL;
+    let head_dim = panel.len() / KEYS;
     let block_dims = BLOCK_WORDS * T::PER_WORD;
     let whole_dims = head_dim / block_dims * block_dims;
-    let mut rows = [[0.0; WORDS]; PANEL];
-    let whole = panel[..whole_dims * PANEL].chunks_mut(WORDS * T::PER_WORD * PANEL);
+    room[keys..].fill([0.0; FEW_WORDS]);
+    let whole = panel[..whole_dims * KEYS].chunks_mut(FEW_WORDS * T::PER_WORD * KEYS);
     for (i, packed) in whole.enumerate() {
-        let words_now = packed.len() / (T::PER_WORD * PANEL);
-        for (key, row) in (first_key..).zip(&mut rows[..keys]) {
-            let from = &words.data[key * words.row_stride + i * WORDS..];
-            row[..words_now].copy_from_slice(&from[..words_now]);
+        let words_now = packed.len() / (T::PER_WORD * KEYS);
+        for (key, row) in (first_key..).zip(&mut room[..keys]) {
+            let from = &words.data[key * words.row_stride + i * FEW_WORDS..][..words_now];
+            match from.first_chunk() {
+                Some(from) => *row = *from,
+                None => copy_blocks(from, row),
+            }
         }
-        pack_words::<S, T>(simd, rows.as_flattened(), WORDS, packed);
+        pack_words::<S, T, KEYS>(simd, room.as_flattened(), FEW_WORDS, packed);
     }
     if whole_dims < head_dim {
-        panel[whole_dims * PANEL..].fill(0.0);
-        pack_elements(head, first_key, 0..keys, whole_dims..head_dim, panel);
+        panel[whole_dims * KEYS..].fill(0.0);
+        pack_elements::<T, KEYS>(head, first_key, 0..keys, whole_dims..head_dim, panel);
+    }
+}
+
+/// Copies whole blocks of words, which are too few for a call.
+#[inline(always)]
+fn copy_blocks(from: &[f32], to: &mut [f32]) {
+    let (from, to) = (from.as_chunks::<BLOCK_WORDS>().0, to.as_chunks_mut::<BLOCK_WORDS>().0);
+    for (from, to) in from.iter().zip(to) {
+        *to = *from;
     }
 }
 
@@ -319,18 +360,24 @@ pub(crate) fn pack_keys(
 ) {
     let dims = 0..panel.len() / PANEL;
     match head.data {
-        Elements::F32(data) => pack_elements(&head.with(data), first_key, lanes, dims, panel),
+        Elements::F32(data) => {
+            pack_elements::<_, PANEL>(&head.with(data), first_key, lanes, dims, panel)
+        }
         #[cfg(feature = "half")]
-        Elements::F16(data) => pack_elements(&head.with(data), first_key, lanes, dims, panel),
+        Elements::F16(data) => {
+            pack_elements::<_, PANEL>(&head.with(data), first_key, lanes, dims, panel)
+        }
         #[cfg(feature = "half")]
-        Elements::Bf16(data) => pack_elements(&head.with(data), first_key, lanes, dims, panel),
+        Elements::Bf16(data) => {
+            pack_elements::<_, PANEL>(&head.with(data), first_key, lanes, dims, panel)
+        }
     }
 }
 
 /// Element by element: some dimensions of keys from `first_key` on, to some lanes. A function of its
 /// own: inlined, what the compiler computes ahead for it takes longer than all else.
 #[inline(never)]
-fn pack_elements<T: Widen>(
+fn pack_elements<T: Widen, const KEYS: usize>(
     head: &HeadRows<&[T]>,
     first_key: usize,
     lanes: Range<usize>,
@@ -339,7 +386,7 @@ fn pack_elements<T: Widen>(
 ) {
     for dim in dims {
         let elements = &head.data[dim * head.dim_stride..];
-        let packed = &mut panel[dim * PANEL..][lanes.clone()];
+        let packed = &mut panel[dim * KEYS..][lanes.clone()];
         for (key, packed) in (first_key..).zip(packed) {
             *packed = elements[key * head.row_stride].widen();
         }

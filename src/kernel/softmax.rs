@@ -84,12 +84,17 @@ pub(crate) fn add_exponentials<S: Lanes, const ROWS: usize, const REGISTERS: usi
     }
 }
 
-/// Adds the 16 virtual lanes: i and i + 8, then i and i + 4, i + 2, i + 1.
+/// Adds the 16 virtual lanes: i and i + 8, then i and i + 4, i + 2, i + 1. Of 8 lanes, the others
+/// are +0.
 #[inline(always)]
 pub(crate) fn tree_sum<S: Lanes>(sums: &[S::f32s]) -> f32 {
     let lanes: &[f32] = pulp::bytemuck::cast_slice(sums);
     // Steps of fixed size stay in registers; a loop over the halves goes through memory.
-    let lanes: [f32; 8] = from_fn(|i| lanes[i] + lanes[i + 8]);
+    let lanes: [f32; 8] = match lanes.len() {
+        8 => from_fn(|i| lanes[i]),
+        32 => from_fn(|i| (lanes[i] + lanes[i + 16]) + (lanes[i + 8] + lanes[i + 24])),
+        _ => from_fn(|i| lanes[i] + lanes[i + 8]),
+    };
     let lanes: [f32; 4] = from_fn(|i| lanes[i] + lanes[i + 4]);
     let lanes: [f32; 2] = from_fn(|i| lanes[i] + lanes[i + 2]);
     lanes[0] + lanes[1]

@@ -129,7 +129,7 @@ impl Source for Packed<'_> {
         let panels = &self.panels[key * head_dim..][..PANELS * PANEL * head_dim];
         let (panels, _) = S::as_simd_f32s(panels).0.as_chunks::<REGISTERS>();
         let panel = |i: usize| &panels[i * head_dim..][..head_dim];
-        tile(simd, query, core::array::from_fn(panel), meanwhile)
+        tile(simd, query, core::array::from_fn(panel), Some(meanwhile))
     }
 }
 
@@ -166,11 +166,11 @@ type Sums<S, const ROWS: usize, const PANELS: usize, const REGISTERS: usize> =
 /// The query comes in runs of [`QUERY_RUN`] dimensions, so that one pointer with constant offsets
 /// reaches all rows.
 #[inline(always)]
-fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+pub(crate) fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
     simd: S,
     query: &[[[f32; QUERY_RUN]; ROWS]],
     panels: [&[[S::f32s; REGISTERS]]; PANELS],
-    meanwhile: &mut Meanwhile,
+    mut meanwhile: Option<&mut Meanwhile>,
 ) -> Sums<S, ROWS, PANELS, REGISTERS> {
     let mut sums = [[[simd.splat_f32s(0.0); REGISTERS]; PANELS]; ROWS];
     let runs = panels[0].len() / QUERY_RUN;
@@ -182,14 +182,18 @@ fn tile<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize
         }
         // Large tiles have time for a line every half a run. (Of a loop over halves the compiler makes
         // a loop.)
-        if const { ROWS * PANELS > 8 } {
+        if const { ROWS * PANELS > 8 }
+            && let Some(meanwhile) = &mut meanwhile
+        {
             simd.go_on(meanwhile);
         }
         for dim in QUERY_RUN / 2..QUERY_RUN {
             multiply_add(simd, query, dim, keys.map(|keys| keys[dim]), &mut sums);
             simd.end_dimension();
         }
-        if const { ROWS > 1 } {
+        if const { ROWS > 1 }
+            && let Some(meanwhile) = &mut meanwhile
+        {
             simd.go_on(meanwhile);
         }
     }
@@ -441,7 +445,8 @@ fn exclude<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: us
     }
 }
 
-/// Which lanes of a register, the first of which is key `first` of a panel, are in a range of it.
+/// Which lanes of a register, the first of which is key `first` of a panel or the next one, are in a
+/// range of these.
 #[inline(always)]
 pub(crate) fn lanes_within<S: Lanes>(simd: S, first: usize, kept: &Range<usize>) -> S::m32s {
     let (lanes, _) = S::as_simd_u32s(&LANES[first..]);
@@ -449,5 +454,13 @@ pub(crate) fn lanes_within<S: Lanes>(simd: S, first: usize, kept: &Range<usize>)
     simd.less_than_u32s(from_start, simd.splat_u32s(kept.len() as u32))
 }
 
-/// The numbers of a panel's keys.
-const LANES: [u32; PANEL] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+/// The numbers of the keys of two panels.
+const LANES: [u32; 2 * PANEL] = {
+    let mut lanes = [0; 2 * PANEL];
+    let mut lane = 0;
+    while lane < lanes.len() {
+        lanes[lane] = lane as u32;
+        lane += 1;
+    }
+    lanes
+};

@@ -542,6 +542,11 @@ impl Lanes for V4 {
     }
 
     #[inline(always)]
+    fn call_half<K: LineKernel>(self, kernel: K) -> K::Output {
+        (*self).call(kernel)
+    }
+
+    #[inline(always)]
     fn go_on(self, meanwhile: &mut Meanwhile) {
         // SAFETY: `self` proves the instruction set; whoever filled the queue promised the rest.
         unsafe { go_on_zmm(meanwhile) }

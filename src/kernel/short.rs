@@ -1,0 +1,170 @@
+//! Heads of few keys: from the first multiply-add to the weights, a tile's rows stay in registers.
+//!
+//! The operations are those of longer rows, in the same order. What these keep in memory from step
+//! to step, and know of who writes when, would take longer here than the steps themselves.
+
+use super::block::{BlockRows, Row};
+use super::exp::{exp2, exp2_of};
+use super::output::write_few;
+use super::pack::{self, FewRows, PANEL, QUERY_RUN};
+use super::softmax::{maximum_of_some, shift_of, tree_sum};
+use super::tile::{lanes_within, tile};
+use super::{Call, Scratch, pack_queries};
+use crate::isa::Kernel;
+use crate::lanes::{Lanes, LineKernel};
+use crate::problem::KeyHead;
+use core::ops::Range;
+use pulp::bytemuck::cast_slice;
+
+/// Computes the weights of some blocks of rows, of heads whose keys are no more than a tile has.
+#[derive(Debug)]
+pub(crate) struct ShortHeads<'a> {
+    pub(crate) call: Call<'a>,
+    /// Blocks, counted over all heads.
+    pub(crate) blocks: Range<usize>,
+    pub(crate) scratch: Scratch<'a>,
+}
+
+impl Kernel for ShortHeads<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes>(self, simd: S) {
+        if self.call.plan.keys <= HALF { simd.call_half(self) } else { simd.call(self) }
+    }
+}
+
+/// Keys of half a panel, and of two.
+const HALF: usize = PANEL / 2;
+const TWO: usize = PANEL * 2;
+
+impl LineKernel for ShortHeads<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
+        match REGISTERS {
+            2 if self.call.plan.keys <= HALF => self.compute::<S, HALF, 1>(simd),
+            4 if self.call.plan.keys <= HALF => self.compute::<S, HALF, 2>(simd),
+            1 if self.call.plan.keys > PANEL => self.compute::<S, TWO, 2>(simd),
+            _ => self.compute::<S, PANEL, REGISTERS>(simd),
+        }
+    }
+}
+
+impl ShortHeads<'_> {
+    /// Keys in a panel of `KEYS`, `REGISTERS` registers.
+    #[inline(always)]
+    fn compute<S: Lanes, const KEYS: usize, const REGISTERS: usize>(self, simd: S) {
+        let ShortHeads { call, blocks, scratch: Scratch { query, panel, rows, .. } } = self;
+        let Call { inputs, plan, .. } = call;
+        let panel = &mut panel[..KEYS * plan.head_dim];
+        let mut rows = BlockRows::new(rows);
+        let mut room = FewRows::<KEYS>::new();
+        let mut packed = None;
+        for block in blocks.map(|block| plan.block(block)) {
+            let head = block.heads.start;
+            if packed != Some(head) {
+                if let (KeyHead::View(keys), 1..) = (inputs.key_head(head), plan.head_dim) {
+                    pack::pack_panel(simd, &keys, 0, &mut room, panel);
+                }
+                packed = Some(head);
+            }
+            rows.fill(call, &block);
+            pack_queries(simd, call, &rows, query);
+            for tile in rows.tiles(S::TILE.rows) {
+                let query = &query[tile.start * plan.query_row_elements()..];
+                let tile = ShortTile { call, rows: &rows.rows()[tile], query, panel };
+                tile.compute::<S, REGISTERS>(simd);
+            }
+        }
+    }
+}
+
+/// Some rows and the keys that they meet.
+#[derive(Clone, Copy, Debug)]
+struct ShortTile<'a> {
+    call: Call<'a>,
+    rows: &'a [Row],
+    query: &'a [f32],
+    panel: &'a [f32],
+}
+
+/// A tile whose number of rows and registers of keys are constants.
+struct ShortRows<'a, const ROWS: usize, const REGISTERS: usize>(ShortTile<'a>);
+
+impl ShortTile<'_> {
+    /// Each number of rows is a function of its own.
+    #[inline(always)]
+    fn compute<S: Lanes, const REGISTERS: usize>(self, simd: S) {
+        match self.rows.len() {
+            0 => {}
+            1 => simd.call(ShortRows::<1, REGISTERS>(self)),
+            2 => simd.call(ShortRows::<2, REGISTERS>(self)),
+            3 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<3, REGISTERS>(self)),
+            4 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<4, REGISTERS>(self)),
+            5 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<5, REGISTERS>(self)),
+            6 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<6, REGISTERS>(self)),
+            7 if const { S::TILE.rows > 6 } => simd.call(ShortRows::<7, REGISTERS>(self)),
+            8 if const { S::TILE.rows > 6 } => simd.call(ShortRows::<8, REGISTERS>(self)),
+            _ => const { assert!(matches!(S::TILE.rows, 2 | 6 | 8)) },
+        }
+    }
+}
+
+impl<const ROWS: usize, const REGISTERS: usize> LineKernel for ShortRows<'_, ROWS, REGISTERS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Lanes, const REGISTERS_OF_LINE: usize>(self, simd: S) {
+        let ShortRows(ShortTile { call, rows, query, panel }) = self;
+        let keys = 0..call.plan.keys;
+        let query = &query[..ROWS * call.plan.query_row_elements()];
+        let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();
+        let (panel, _) = S::as_simd_f32s(panel).0.as_chunks::<REGISTERS>();
+        let rows = rows.first_chunk::<ROWS>().expect("a row for each of the tile");
+        let scores = tile::<S, ROWS, 1, REGISTERS>(simd, query, [panel], None);
+        let mut weights = scores.map(|[scores]| scores);
+        for (row, scores) in rows.iter().zip(&mut weights) {
+            shift(simd, &row.keys_in(&keys), scores);
+        }
+        exponentiate(simd, weights.as_flattened_mut());
+        for (row, weights) in rows.iter().zip(&mut weights) {
+            let nothing_left = row.keys_in(&keys).is_empty();
+            let factor = if nothing_left { 0.0 } else { 1.0 / tree_sum::<S>(weights) };
+            for weight in &mut *weights {
+                *weight = simd.mul_f32s(*weight, simd.splat_f32s(factor));
+            }
+            write_few(call.output, row.start, &cast_slice::<_, f32>(weights)[keys.clone()]);
+        }
+    }
+}
+
+/// Subtracts the maximum of the keys that a row attends to. The others become −∞.
+#[inline(always)]
+fn shift<S: Lanes>(simd: S, attended: &Range<usize>, scores: &mut [S::f32s]) {
+    let mut max = simd.splat_f32s(f32::NEG_INFINITY);
+    for (register, score) in scores.iter_mut().enumerate() {
+        let kept = lanes_within(simd, register * S::F32_LANES, attended);
+        *score = simd.keep(kept, *score);
+        max = simd.max_f32s(*score, max);
+    }
+    let max = simd.reduce_max_f32s(max);
+    let max = if attended.is_empty() { max } else { maximum_of_some(max) };
+    let shift = shift_of(simd, max);
+    for score in scores {
+        *score = simd.sub_f32s(*score, shift);
+    }
+}
+
+/// 2 to the power of each element, a few registers side by side.
+#[inline(always)]
+fn exponentiate<S: Lanes>(simd: S, registers: &mut [S::f32s]) {
+    let (groups, rest) = registers.as_chunks_mut::<3>();
+    for group in groups {
+        *group = exp2_of(simd, *group);
+    }
+    for register in rest {
+        *register = exp2(simd, *register);
+    }
+}
