@@ -95,6 +95,9 @@ impl<'a> KeySource<'a> {
 
 /// Keys of which a tile computes the sums.
 trait Source: Copy {
+    /// Whether a single row is better off with registers of half as many lanes.
+    const HALF_REGISTERS: bool = false;
+
     /// How many panels a tile of so many rows may take at a time.
     fn panels_at_once<S: Lanes>(&self, rows: usize, head_dim: usize) -> usize;
 
@@ -134,6 +137,9 @@ impl Source for Packed<'_> {
 }
 
 impl<T: Widen> Source for Unpacked<&[T]> {
+    /// Eight f32 are transposed in fewer instructions than half of sixteen: 1.2 times faster from L2.
+    const HALF_REGISTERS: bool = T::PER_WORD == 1;
+
     /// What the tile reads and what comes next has to stay in L1. Two panels of narrow elements do,
     /// and for a single row, which has one or two chains a panel, are 1.1 to 1.2 times faster.
     #[inline(always)]
@@ -331,6 +337,7 @@ impl TilePass<'_, '_> {
     fn compute_from<S: Lanes, K: Source>(self, simd: S, keys: K) {
         match self.rows.len() {
             0 => {}
+            1 if const { K::HALF_REGISTERS } => simd.call_half(TileRows::<_, 1>(self, keys)),
             1 => simd.call(TileRows::<_, 1>(self, keys)),
             2 => simd.call(TileRows::<_, 2>(self, keys)),
             3 if const { S::TILE.rows > 2 } => simd.call(TileRows::<_, 3>(self, keys)),
