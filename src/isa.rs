@@ -1,7 +1,7 @@
 //! Which instruction set runs: a small `Copy` value that travels in the plan, never a global.
 
 use crate::error::Error;
-use crate::lanes::Lanes;
+use crate::lanes::{Kernel, Lanes};
 use core::{fmt, str::FromStr};
 
 /// An instruction set that softdot has kernels for.
@@ -141,28 +141,19 @@ impl Isa {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         const PROMISE: &str = "availability is checked before a kernel is dispatched";
         match self {
-            Isa::Scalar => kernel.run(pulp::Scalar),
+            Isa::Scalar => pulp::Scalar.call(kernel),
             #[cfg(feature = "testing")]
-            Isa::Emulated(EmulatedLanes::Four) => kernel.run(pulp::Scalar128b),
+            Isa::Emulated(EmulatedLanes::Four) => pulp::Scalar128b.call(kernel),
             #[cfg(feature = "testing")]
-            Isa::Emulated(EmulatedLanes::Eight) => kernel.run(pulp::Scalar256b),
+            Isa::Emulated(EmulatedLanes::Eight) => pulp::Scalar256b.call(kernel),
             #[cfg(feature = "testing")]
-            Isa::Emulated(EmulatedLanes::Sixteen) => kernel.run(pulp::Scalar512b),
+            Isa::Emulated(EmulatedLanes::Sixteen) => pulp::Scalar512b.call(kernel),
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon => {
-                let simd = pulp::aarch64::Neon::try_new().expect(PROMISE);
-                simd.vectorize(Call { simd, kernel })
-            }
+            Isa::Neon => pulp::aarch64::Neon::try_new().expect(PROMISE).call(kernel),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => {
-                let simd = pulp::x86::V3::try_new().expect(PROMISE);
-                simd.vectorize(Call { simd, kernel })
-            }
+            Isa::Avx2 => pulp::x86::V3::try_new().expect(PROMISE).call(kernel),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => {
-                let simd = pulp::x86::V4::try_new().expect(PROMISE);
-                simd.vectorize(Call { simd, kernel })
-            }
+            Isa::Avx512 => pulp::x86::V4::try_new().expect(PROMISE).call(kernel),
             #[allow(unreachable_patterns, reason = "which arms are left depends on the target")]
             _ => unreachable!("{PROMISE}"),
         }
@@ -206,28 +197,5 @@ impl FromStr for Isa {
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-/// Work that is generic over the instruction set. A struct rather than a closure: a closure's
-/// body would not inherit the target features.
-pub(crate) trait Kernel {
-    type Output;
-
-    /// The whole of this has to be `#[inline(always)]`, down to the last helper.
-    fn run<S: Lanes>(self, simd: S) -> Self::Output;
-}
-
-struct Call<S, K> {
-    simd: S,
-    kernel: K,
-}
-
-impl<S: Lanes, K: Kernel> pulp::NullaryFnOnce for Call<S, K> {
-    type Output = K::Output;
-
-    #[inline(always)]
-    fn call(self) -> K::Output {
-        self.kernel.run(self.simd)
     }
 }

@@ -29,11 +29,13 @@ pub(crate) struct TileShape {
     pub(crate) panels: usize,
 }
 
-/// Work on lines of 16 elements, each `REGISTERS` registers; run by [`Lanes::call`].
-pub(crate) trait LineKernel {
+/// Work that is generic over the instruction set; run by [`Lanes::call`]. A struct rather than a
+/// closure: a closure's body would not inherit the target features.
+pub(crate) trait Kernel {
     type Output;
 
-    /// The whole of this has to be `#[inline(always)]`, down to the last helper.
+    /// `REGISTERS` make a line of 16 elements. The whole of this has to be `#[inline(always)]`, down to
+    /// the last helper.
     fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) -> Self::Output;
 }
 
@@ -136,11 +138,11 @@ pub(crate) trait Lanes: Simd {
 
     /// Runs a kernel as a function of its own, not as a part of the caller: its loops then have the
     /// registers to themselves.
-    fn call<K: LineKernel>(self, kernel: K) -> K::Output;
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// As [`Lanes::call`], with registers of half as many lanes if a line is one.
     #[inline(always)]
-    fn call_half<K: LineKernel>(self, kernel: K) -> K::Output {
+    fn call_half<K: Kernel>(self, kernel: K) -> K::Output {
         self.call(kernel)
     }
 
@@ -173,7 +175,7 @@ fn gather_transposed<S: Lanes>(simd: S, rows: &[f32], row_stride: usize) -> [S::
 }
 
 macro_rules! portable_lanes {
-    ($simd:ty, $registers:literal, $tile:expr) => {
+    ($simd:ty, $registers:literal, $tile:expr $(, half: $half:expr)?) => {
         impl Lanes for $simd {
             const TILE: TileShape = $tile;
 
@@ -183,9 +185,16 @@ macro_rules! portable_lanes {
             }
 
             #[inline(never)]
-            fn call<K: LineKernel>(self, kernel: K) -> K::Output {
+            fn call<K: Kernel>(self, kernel: K) -> K::Output {
                 kernel.run::<Self, $registers>(self)
             }
+
+            $(
+                #[inline(always)]
+                fn call_half<K: Kernel>(self, kernel: K) -> K::Output {
+                    $half.call(kernel)
+                }
+            )?
         }
     };
 }
@@ -196,7 +205,7 @@ portable_lanes!(pulp::Scalar128b, 4, TileShape { rows: 6, panels: 1 });
 #[cfg(feature = "testing")]
 portable_lanes!(pulp::Scalar256b, 2, TileShape { rows: 6, panels: 1 });
 #[cfg(feature = "testing")]
-portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2 });
+portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2 }, half: pulp::Scalar256b);
 
 mod meanwhile;
 pub(crate) use meanwhile::Meanwhile;

@@ -79,9 +79,9 @@ pub use workspace::Workspace;
 #[doc(hidden)]
 pub mod testing {
     pub use crate::isa::EmulatedLanes;
-    use crate::isa::{Isa, Kernel};
+    use crate::isa::Isa;
     use crate::kernel::{exp, tanh};
-    use crate::lanes::Lanes;
+    use crate::lanes::{Kernel, Lanes};
     use core::marker::PhantomData;
 
     /// The kernels' `exp2`, in place, on a multiple of 16 arguments.
@@ -118,7 +118,7 @@ pub mod testing {
         impl<F: Function> Kernel for InPlace<'_, F> {
             type Output = ();
             #[inline(always)]
-            fn run<S: Lanes>(self, simd: S) {
+            fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
                 for x in S::as_mut_simd_f32s(self.0).0 {
                     *x = F::of(simd, *x);
                 }

@@ -2,9 +2,9 @@
 
 use crate::element::Elements;
 use crate::error::Error;
-use crate::isa::{Isa, Kernel};
+use crate::isa::Isa;
 use crate::kernel::pack::{self, FewRows, HeadRows, PANEL};
-use crate::lanes::Lanes;
+use crate::lanes::{Kernel, Lanes};
 use crate::problem::{expect_extent, head_rows};
 use crate::tensor::{View, element_count};
 use alloc::vec::Vec;
@@ -163,7 +163,7 @@ impl Kernel for AppendKeys<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, simd: S) {
+    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
         let AppendKeys { head, first, packed, head_dim } = self;
         let last = first + head.rows;
         let mut key = first;

@@ -3,11 +3,11 @@
 
 use crate::attention::Stage;
 use crate::caches::Caches;
-use crate::isa::{Isa, Kernel};
+use crate::isa::Isa;
 use crate::kernel::block::Row;
 use crate::kernel::pack::{PANEL, QUERY_RUN};
 use crate::kernel::softmax::SEGMENT;
-use crate::lanes::{Lanes, TileShape};
+use crate::lanes::{Kernel, Lanes, TileShape};
 use crate::problem::{Inputs, KeyForm};
 use crate::workspace::LINE;
 use core::{fmt, ops::Range};
@@ -82,7 +82,7 @@ impl Kernel for TileOf {
     type Output = TileShape;
 
     #[inline(always)]
-    fn run<S: Lanes>(self, _: S) -> Self::Output {
+    fn run<S: Lanes, const REGISTERS: usize>(self, _: S) -> Self::Output {
         S::TILE
     }
 }

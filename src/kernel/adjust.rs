@@ -18,7 +18,7 @@ use super::tanh::tanh;
 use super::tile::lanes_within;
 use super::widen::Widen;
 use crate::element::Elements;
-use crate::lanes::{Lanes, LineKernel};
+use crate::lanes::{Kernel, Lanes};
 use crate::workspace::LINE;
 use core::ops::Range;
 
@@ -34,7 +34,7 @@ pub(crate) struct Adjust<'a, 's> {
     pub(crate) maxima: &'a mut [f32],
 }
 
-impl LineKernel for Adjust<'_, '_> {
+impl Kernel for Adjust<'_, '_> {
     type Output = ();
 
     #[inline(always)]

@@ -3,8 +3,7 @@
 //! 64 virtual lanes, so that the latency of the FMA is hidden at every register width: 4 registers
 //! of 16, 8 of 8, 16 of 4. Each lane is one chain; the tree at the end adds halves.
 
-use crate::isa::Kernel;
-use crate::lanes::Lanes;
+use crate::lanes::{Kernel, Lanes};
 
 const LANES: usize = 64;
 
@@ -19,7 +18,7 @@ impl Kernel for DotProduct<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<S: Lanes>(self, simd: S) -> f32 {
+    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) -> f32 {
         let registers = const { LANES / S::F32_LANES };
         let (a, a_tail) = self.a.as_chunks::<LANES>();
         let (b, b_tail) = self.b.as_chunks::<LANES>();

@@ -3,7 +3,7 @@
 use super::block::BlockRows;
 use super::softmax;
 use super::strip::Strip;
-use crate::lanes::{Lanes, LineKernel};
+use crate::lanes::{Kernel, Lanes};
 use crate::workspace::LINE;
 use core::ops::Range;
 
@@ -22,7 +22,7 @@ pub(crate) struct Exponentials<'a, 's> {
     pub(crate) adjusted: bool,
 }
 
-impl LineKernel for Exponentials<'_, '_> {
+impl Kernel for Exponentials<'_, '_> {
     type Output = ();
 
     #[inline(always)]

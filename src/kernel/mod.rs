@@ -35,8 +35,7 @@ mod upcoming;
 pub(crate) mod widen;
 
 use crate::attention::Stage;
-use crate::isa::Kernel;
-use crate::lanes::{Lanes, LineKernel};
+use crate::lanes::{Kernel, Lanes};
 use crate::plan::{KeyAccess, Plan};
 use crate::problem::{Inputs, KeyHead, Output};
 use crate::workspace::LINE;
@@ -69,15 +68,6 @@ pub(crate) struct PackPanels<'a> {
 }
 
 impl Kernel for PackPanels<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Lanes>(self, simd: S) {
-        simd.call(self);
-    }
-}
-
-impl LineKernel for PackPanels<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -151,7 +141,7 @@ impl Kernel for RowBlocks<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, simd: S) {
+    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
         let RowBlocks { call, blocks, segments, mut panels, strips, scratch } = self;
         let Scratch { query, maxima, panel, rows } = scratch;
         let plan = call.plan;
@@ -234,7 +224,7 @@ impl Kernel for FinishBlock<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes>(self, simd: S) {
+    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
         let FinishBlock { call, block, strip, rows } = self;
         let plan = call.plan;
         let mut rows = BlockRows::new(rows);

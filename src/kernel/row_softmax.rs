@@ -24,8 +24,7 @@
 
 use super::exp::{exp2, exp2_of};
 use super::softmax::{SEGMENT, VIRTUAL_LANES, maximum_of_some, tree_sum};
-use crate::isa::Kernel;
-use crate::lanes::{Lanes, LineKernel};
+use crate::lanes::{Kernel, Lanes};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
 #[derive(Debug)]
@@ -45,15 +44,6 @@ pub(crate) struct RowSoftmax<'a> {
 }
 
 impl Kernel for RowSoftmax<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Lanes>(self, simd: S) {
-        simd.call(self);
-    }
-}
-
-impl LineKernel for RowSoftmax<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -10,8 +10,7 @@ use super::pack::{self, FewRows, PANEL, QUERY_RUN};
 use super::softmax::{maximum_of_some, shift_of, tree_sum};
 use super::tile::{lanes_within, tile};
 use super::{Call, Scratch, pack_queries};
-use crate::isa::Kernel;
-use crate::lanes::{Lanes, LineKernel};
+use crate::lanes::{Kernel, Lanes};
 use crate::problem::KeyHead;
 use core::ops::Range;
 use pulp::bytemuck::cast_slice;
@@ -25,25 +24,17 @@ pub(crate) struct ShortHeads<'a> {
     pub(crate) scratch: Scratch<'a>,
 }
 
-impl Kernel for ShortHeads<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Lanes>(self, simd: S) {
-        if self.call.plan.keys <= HALF { simd.call_half(self) } else { simd.call(self) }
-    }
-}
-
 /// Keys of half a panel, and of two.
 const HALF: usize = PANEL / 2;
 const TWO: usize = PANEL * 2;
 
-impl LineKernel for ShortHeads<'_> {
+impl Kernel for ShortHeads<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
         match REGISTERS {
+            1 if self.call.plan.keys <= HALF => simd.call_half(self),
             2 if self.call.plan.keys <= HALF => self.compute::<S, HALF, 1>(simd),
             4 if self.call.plan.keys <= HALF => self.compute::<S, HALF, 2>(simd),
             1 if self.call.plan.keys > PANEL => self.compute::<S, TWO, 2>(simd),
@@ -112,7 +103,7 @@ impl ShortTile<'_> {
     }
 }
 
-impl<const ROWS: usize, const REGISTERS: usize> LineKernel for ShortRows<'_, ROWS, REGISTERS> {
+impl<const ROWS: usize, const REGISTERS: usize> Kernel for ShortRows<'_, ROWS, REGISTERS> {
     type Output = ();
 
     #[inline(always)]

@@ -30,7 +30,7 @@ use super::pack::{Ahead, HeadRows, PANEL, QUERY_RUN};
 use super::upcoming::Upcoming;
 use super::widen::Widen;
 use crate::element::Elements;
-use crate::lanes::{BLOCK_WORDS, Lanes, LineKernel, Meanwhile};
+use crate::lanes::{BLOCK_WORDS, Kernel, Lanes, Meanwhile};
 use crate::plan::Plan;
 use crate::workspace::LINE;
 use core::ops::Range;
@@ -355,7 +355,7 @@ impl TilePass<'_, '_> {
 #[derive(Debug)]
 struct TileRows<'a, 'w, K, const ROWS: usize>(TilePass<'a, 'w>, K);
 
-impl<K: Source, const ROWS: usize> LineKernel for TileRows<'_, '_, K, ROWS> {
+impl<K: Source, const ROWS: usize> Kernel for TileRows<'_, '_, K, ROWS> {
     type Output = ();
 
     #[inline(always)]

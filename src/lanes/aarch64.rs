@@ -1,6 +1,6 @@
 //! NEON.
 
-use super::{BLOCK_WORDS, Lanes, LineKernel, TileShape};
+use super::{BLOCK_WORDS, Kernel, Lanes, TileShape};
 use core::arch::aarch64::*;
 use core::sync::atomic::{Ordering, compiler_fence};
 use pulp::aarch64::Neon;
@@ -10,10 +10,10 @@ impl Lanes for Neon {
     const TILE: TileShape = TileShape { rows: 6, panels: 1 };
 
     #[inline(always)]
-    fn call<K: LineKernel>(self, kernel: K) -> K::Output {
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
         #[inline(never)]
         #[target_feature(enable = "neon")]
-        fn outlined<K: LineKernel>(simd: Neon, kernel: K) -> K::Output {
+        fn outlined<K: Kernel>(simd: Neon, kernel: K) -> K::Output {
             kernel.run::<Neon, 4>(simd)
         }
         // SAFETY: `self` proves NEON.

@@ -1,7 +1,7 @@
 //! AVX2 and AVX-512.
 
 use super::meanwhile::{LINES_AHEAD, LineCopy, Meanwhile};
-use super::{BLOCK_WORDS, Lanes, LineKernel, TileShape};
+use super::{BLOCK_WORDS, Kernel, Lanes, TileShape};
 use core::arch::{asm, x86_64::*};
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -438,12 +438,12 @@ impl Lanes for V3 {
     }
 
     #[inline(always)]
-    fn call<K: LineKernel>(self, kernel: K) -> K::Output {
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
         #[inline(never)]
         #[target_feature(
             enable = "avx,avx2,bmi1,bmi2,fma,fxsr,lzcnt,popcnt,sse,sse2,sse3,sse4.1,sse4.2,ssse3"
         )]
-        fn outlined<K: LineKernel>(simd: V3, kernel: K) -> K::Output {
+        fn outlined<K: Kernel>(simd: V3, kernel: K) -> K::Output {
             kernel.run::<V3, 2>(simd)
         }
         // SAFETY: `self` proves these features.
@@ -529,12 +529,12 @@ impl Lanes for V4 {
     }
 
     #[inline(always)]
-    fn call<K: LineKernel>(self, kernel: K) -> K::Output {
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
         #[inline(never)]
         #[target_feature(
             enable = "avx,avx2,bmi1,bmi2,fma,fxsr,lzcnt,popcnt,sse,sse2,sse3,sse4.1,sse4.2,ssse3,avx512f,avx512bw,avx512cd,avx512dq,avx512vl"
         )]
-        fn outlined<K: LineKernel>(simd: V4, kernel: K) -> K::Output {
+        fn outlined<K: Kernel>(simd: V4, kernel: K) -> K::Output {
             kernel.run::<V4, 1>(simd)
         }
         // SAFETY: `self` proves these features.
@@ -542,7 +542,7 @@ impl Lanes for V4 {
     }
 
     #[inline(always)]
-    fn call_half<K: LineKernel>(self, kernel: K) -> K::Output {
+    fn call_half<K: Kernel>(self, kernel: K) -> K::Output {
         (*self).call(kernel)
     }
 
