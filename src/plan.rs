@@ -124,9 +124,9 @@ impl Plan {
         // What is not kept costs less to pack.
         let few_rows = if in_registers { tile.panels } else { tile.rows };
         plan.key_access = match key_form {
-            KeyForm::Packed => KeyAccess::Caller,
             KeyForm::Rows if rows <= few_rows && keys >= PANEL && head_dim > 0 => KeyAccess::Rows,
-            KeyForm::Rows | KeyForm::Strided if in_registers => KeyAccess::Registers,
+            _ if in_registers => KeyAccess::Registers,
+            KeyForm::Packed => KeyAccess::Caller,
             KeyForm::Rows | KeyForm::Strided => KeyAccess::Packed,
         };
         let packed_bytes = plan.packed_elements().saturating_mul(size_of::<f32>());

@@ -245,6 +245,11 @@ impl<'a> Inputs<'a> {
         })
     }
 
+    /// Whether the caller keeps the keys in panels.
+    pub(crate) fn has_panels(&self) -> bool {
+        matches!(self.key, CheckedKeys::Packed(_))
+    }
+
     /// What tiles could read keys from.
     pub(crate) fn key_form(&self) -> KeyForm {
         match self.key {

@@ -7,7 +7,9 @@ mod common;
 use common::strided::Layout;
 use common::{Extents, Problem, assert_same_bits, bounds, isas, proptests, scaled_down, serial};
 use proptest::prelude::*;
-use softdot::{Attention, Causal, Isa, Stage, TensorMut, TensorRef, Threads, Workspace};
+use softdot::{
+    Attention, Causal, Isa, PackedKeys, Stage, TensorMut, TensorRef, Threads, Workspace,
+};
 
 const STAGES: [Stage; 2] = [Stage::Scores, Stage::Weights];
 
@@ -344,15 +346,15 @@ fn few_keys_have_the_bits_of_many() {
         for rows in [1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 49] {
             let extents = Extents::single(rows, keys, head_dim).with_heads([1, 4, 2]);
             let problem = Problem::random(extents, (rows * keys) as u64);
+            let packed = PackedKeys::from_view(problem.key_view()).expect("valid");
             for isa in isas() {
                 let attention = serial(isa).causal(Causal::BottomRight);
                 let with_sinks = attention.clone().sinks(&[f32::NEG_INFINITY; 4]);
                 let expected = problem.compute(&with_sinks);
-                assert_same_bits(
-                    &expected,
-                    &problem.compute(&attention),
-                    format!("{isa} {extents:?}"),
-                );
+                let what = format!("{isa} {extents:?}");
+                assert_same_bits(&expected, &problem.compute(&attention), &what);
+                let weights = attention.compute(problem.query_view(), &packed).expect("valid");
+                assert_same_bits(&expected, &weights, format!("{what}, PackedKeys"));
             }
         }
     }

@@ -12,6 +12,7 @@ use super::tile::{lanes_within, tile};
 use super::{Call, Scratch, pack_queries};
 use crate::lanes::{Kernel, Lanes};
 use crate::problem::KeyHead;
+use core::array::from_fn;
 use core::ops::Range;
 use pulp::bytemuck::cast_slice;
 
@@ -24,49 +25,59 @@ pub(crate) struct ShortHeads<'a> {
     pub(crate) scratch: Scratch<'a>,
 }
 
-/// Keys of half a panel, and of two.
+/// Keys of half a panel.
 const HALF: usize = PANEL / 2;
-const TWO: usize = PANEL * 2;
 
 impl Kernel for ShortHeads<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
+        let Call { inputs, plan, .. } = self.call;
+        let half = plan.keys <= HALF && !inputs.has_panels();
         match REGISTERS {
-            1 if self.call.plan.keys <= HALF => simd.call_half(self),
-            2 if self.call.plan.keys <= HALF => self.compute::<S, HALF, 1>(simd),
-            4 if self.call.plan.keys <= HALF => self.compute::<S, HALF, 2>(simd),
-            1 if self.call.plan.keys > PANEL => self.compute::<S, TWO, 2>(simd),
-            _ => self.compute::<S, PANEL, REGISTERS>(simd),
+            1 if half => simd.call_half(self),
+            2 if half => self.compute::<S, HALF, 1, 1>(simd),
+            4 if half => self.compute::<S, HALF, 1, 2>(simd),
+            1 if plan.keys > PANEL => self.compute::<S, PANEL, 2, REGISTERS>(simd),
+            _ => self.compute::<S, PANEL, 1, REGISTERS>(simd),
         }
     }
 }
 
 impl ShortHeads<'_> {
-    /// Keys in a panel of `KEYS`, `REGISTERS` registers.
+    /// Keys in panels of `KEYS`, each `REGISTERS` registers.
     #[inline(always)]
-    fn compute<S: Lanes, const KEYS: usize, const REGISTERS: usize>(self, simd: S) {
-        let ShortHeads { call, blocks, scratch: Scratch { query, panel, rows, .. } } = self;
+    fn compute<S: Lanes, const KEYS: usize, const PANELS: usize, const REGISTERS: usize>(
+        self,
+        simd: S,
+    ) {
+        let ShortHeads { call, blocks, scratch: Scratch { query, panel: packed, rows, .. } } = self;
         let Call { inputs, plan, .. } = call;
-        let panel = &mut panel[..KEYS * plan.head_dim];
+        let panel_elements = KEYS * plan.head_dim;
+        let packed = &mut packed[..PANELS * panel_elements];
         let mut rows = BlockRows::new(rows);
         let mut room = FewRows::<KEYS>::new();
-        let mut packed = None;
+        let mut packed_head = None;
         for block in blocks.map(|block| plan.block(block)) {
             let head = block.heads.start;
-            if packed != Some(head) {
-                if let (KeyHead::View(keys), 1..) = (inputs.key_head(head), plan.head_dim) {
-                    pack::pack_panel(simd, &keys, 0, &mut room, panel);
+            let panels = match inputs.key_head(head) {
+                KeyHead::Packed(panels) => panels,
+                KeyHead::View(_) if packed_head == Some(head) || panel_elements == 0 => &*packed,
+                KeyHead::View(keys) => {
+                    for (i, panel) in packed.chunks_exact_mut(panel_elements).enumerate() {
+                        pack::pack_panel(simd, &keys, i * KEYS, &mut room, panel);
+                    }
+                    packed_head = Some(head);
+                    &*packed
                 }
-                packed = Some(head);
-            }
+            };
             rows.fill(call, &block);
             pack_queries(simd, call, &rows, query);
             for tile in rows.tiles(S::TILE.rows) {
                 let query = &query[tile.start * plan.query_row_elements()..];
-                let tile = ShortTile { call, rows: &rows.rows()[tile], query, panel };
-                tile.compute::<S, REGISTERS>(simd);
+                let tile = ShortTile { call, rows: &rows.rows()[tile], query, panels };
+                tile.compute::<S, PANELS, REGISTERS>(simd);
             }
         }
     }
@@ -78,49 +89,52 @@ struct ShortTile<'a> {
     call: Call<'a>,
     rows: &'a [Row],
     query: &'a [f32],
-    panel: &'a [f32],
+    panels: &'a [f32],
 }
 
-/// A tile whose number of rows and registers of keys are constants.
-struct ShortRows<'a, const ROWS: usize, const REGISTERS: usize>(ShortTile<'a>);
+/// A tile whose numbers of rows, of panels and of their registers are constants.
+struct ShortRows<'a, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(ShortTile<'a>);
 
 impl ShortTile<'_> {
     /// Each number of rows is a function of its own.
     #[inline(always)]
-    fn compute<S: Lanes, const REGISTERS: usize>(self, simd: S) {
+    fn compute<S: Lanes, const PANELS: usize, const REGISTERS: usize>(self, simd: S) {
         match self.rows.len() {
             0 => {}
-            1 => simd.call(ShortRows::<1, REGISTERS>(self)),
-            2 => simd.call(ShortRows::<2, REGISTERS>(self)),
-            3 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<3, REGISTERS>(self)),
-            4 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<4, REGISTERS>(self)),
-            5 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<5, REGISTERS>(self)),
-            6 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<6, REGISTERS>(self)),
-            7 if const { S::TILE.rows > 6 } => simd.call(ShortRows::<7, REGISTERS>(self)),
-            8 if const { S::TILE.rows > 6 } => simd.call(ShortRows::<8, REGISTERS>(self)),
+            1 => simd.call(ShortRows::<1, PANELS, REGISTERS>(self)),
+            2 => simd.call(ShortRows::<2, PANELS, REGISTERS>(self)),
+            3 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<3, PANELS, REGISTERS>(self)),
+            4 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<4, PANELS, REGISTERS>(self)),
+            5 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<5, PANELS, REGISTERS>(self)),
+            6 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<6, PANELS, REGISTERS>(self)),
+            7 if const { S::TILE.rows > 6 } => simd.call(ShortRows::<7, PANELS, REGISTERS>(self)),
+            8 if const { S::TILE.rows > 6 } => simd.call(ShortRows::<8, PANELS, REGISTERS>(self)),
             _ => const { assert!(matches!(S::TILE.rows, 2 | 6 | 8)) },
         }
     }
 }
 
-impl<const ROWS: usize, const REGISTERS: usize> Kernel for ShortRows<'_, ROWS, REGISTERS> {
+impl<const ROWS: usize, const PANELS: usize, const REGISTERS: usize> Kernel
+    for ShortRows<'_, ROWS, PANELS, REGISTERS>
+{
     type Output = ();
 
     #[inline(always)]
     fn run<S: Lanes, const REGISTERS_OF_LINE: usize>(self, simd: S) {
-        let ShortRows(ShortTile { call, rows, query, panel }) = self;
-        let keys = 0..call.plan.keys;
+        let ShortRows(ShortTile { call, rows, query, panels }) = self;
+        let (keys, head_dim) = (0..call.plan.keys, call.plan.head_dim);
         let query = &query[..ROWS * call.plan.query_row_elements()];
         let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();
-        let (panel, _) = S::as_simd_f32s(panel).0.as_chunks::<REGISTERS>();
+        let (panels, _) = S::as_simd_f32s(panels).0.as_chunks::<REGISTERS>();
+        let panels = from_fn(|i| &panels[i * head_dim..][..head_dim]);
         let rows = rows.first_chunk::<ROWS>().expect("a row for each of the tile");
-        let scores = tile::<S, ROWS, 1, REGISTERS>(simd, query, [panel], None);
-        let mut weights = scores.map(|[scores]| scores);
+        let mut weights = tile::<S, ROWS, PANELS, REGISTERS>(simd, query, panels, None);
         for (row, scores) in rows.iter().zip(&mut weights) {
-            shift(simd, &row.keys_in(&keys), scores);
+            shift(simd, &row.keys_in(&keys), scores.as_flattened_mut());
         }
-        exponentiate(simd, weights.as_flattened_mut());
+        exponentiate(simd, weights.as_flattened_mut().as_flattened_mut());
         for (row, weights) in rows.iter().zip(&mut weights) {
+            let weights = weights.as_flattened_mut();
             let nothing_left = row.keys_in(&keys).is_empty();
             let factor = if nothing_left { 0.0 } else { 1.0 / tree_sum::<S>(weights) };
             for weight in &mut *weights {
