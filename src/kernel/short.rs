@@ -7,7 +7,7 @@ use super::block::{BlockRows, Row};
 use super::exp::{exp2, exp2_of};
 use super::output::write_few;
 use super::pack::{self, FewRows, PANEL, QUERY_RUN};
-use super::softmax::{maximum_of_some, shift_of, tree_sum};
+use super::softmax::{shift_of, tree_sum};
 use super::tile::{lanes_within, tile};
 use super::{Call, Scratch, pack_queries};
 use crate::lanes::{Kernel, Lanes};
@@ -154,9 +154,7 @@ fn shift<S: Lanes>(simd: S, attended: &Range<usize>, scores: &mut [S::f32s]) {
         *score = simd.keep(kept, *score);
         max = simd.max_f32s(*score, max);
     }
-    let max = simd.reduce_max_f32s(max);
-    let max = if attended.is_empty() { max } else { maximum_of_some(max) };
-    let shift = shift_of(simd, max);
+    let shift = shift_of(simd, simd.reduce_max_f32s(max));
     for score in scores {
         *score = simd.sub_f32s(*score, shift);
     }
