@@ -85,7 +85,7 @@ pub(crate) fn add_exponentials<S: Lanes, const ROWS: usize, const REGISTERS: usi
 }
 
 /// Adds the 16 virtual lanes: i and i + 8, then i and i + 4, i + 2, i + 1. Of 8 lanes, the others
-/// are +0.
+/// are +0; 32 are two keys for each.
 #[inline(always)]
 pub(crate) fn tree_sum<S: Lanes>(sums: &[S::f32s]) -> f32 {
     let lanes: &[f32] = pulp::bytemuck::cast_slice(sums);
