@@ -8,7 +8,7 @@ use super::exp::{exp2, exp2_of};
 use super::output::write_few;
 use super::pack::{self, FewRows, PANEL, QUERY_RUN};
 use super::softmax::{shift_of, tree_sum};
-use super::tile::{lanes_within, tile};
+use super::tile::{exclude, tile};
 use super::{Call, Scratch, pack_queries};
 use crate::lanes::{Kernel, Lanes};
 use crate::problem::KeyHead;
@@ -129,8 +129,9 @@ impl<const ROWS: usize, const PANELS: usize, const REGISTERS: usize> Kernel
         let panels = from_fn(|i| &panels[i * head_dim..][..head_dim]);
         let rows = rows.first_chunk::<ROWS>().expect("a row for each of the tile");
         let mut weights = tile::<S, ROWS, PANELS, REGISTERS>(simd, query, panels, None);
-        for (row, scores) in rows.iter().zip(&mut weights) {
-            shift(simd, &row.keys_in(&keys), scores.as_flattened_mut());
+        exclude(simd, rows, 0, &mut weights);
+        for scores in &mut weights {
+            subtract_maximum(simd, scores.as_flattened_mut());
         }
         exponentiate(simd, weights.as_flattened_mut().as_flattened_mut());
         for (row, weights) in rows.iter().zip(&mut weights) {
@@ -145,14 +146,12 @@ impl<const ROWS: usize, const PANELS: usize, const REGISTERS: usize> Kernel
     }
 }
 
-/// Subtracts the maximum of the keys that a row attends to. The others become −∞.
+/// Subtracts a row's maximum from its scores.
 #[inline(always)]
-fn shift<S: Lanes>(simd: S, attended: &Range<usize>, scores: &mut [S::f32s]) {
+fn subtract_maximum<S: Lanes>(simd: S, scores: &mut [S::f32s]) {
     let mut max = simd.splat_f32s(f32::NEG_INFINITY);
-    for (register, score) in scores.iter_mut().enumerate() {
-        let kept = lanes_within(simd, register * S::F32_LANES, attended);
-        *score = simd.keep(kept, *score);
-        max = simd.max_f32s(*score, max);
+    for &score in &*scores {
+        max = simd.max_f32s(score, max);
     }
     let shift = shift_of(simd, simd.reduce_max_f32s(max));
     for score in scores {

@@ -433,7 +433,7 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
 
 /// −∞ for keys to which rows do not attend. The first one is `first`.
 #[inline(always)]
-fn exclude<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+pub(crate) fn exclude<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
     simd: S,
     rows: &[Row; ROWS],
     first: usize,
@@ -452,8 +452,7 @@ fn exclude<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: us
     }
 }
 
-/// Which lanes of a register, the first of which is key `first` of a panel or the next one, are in a
-/// range of these.
+/// Which lanes of a register, the first of which is key `first` of a panel, are in a range of it.
 #[inline(always)]
 pub(crate) fn lanes_within<S: Lanes>(simd: S, first: usize, kept: &Range<usize>) -> S::m32s {
     let (lanes, _) = S::as_simd_u32s(&LANES[first..]);
@@ -461,13 +460,5 @@ pub(crate) fn lanes_within<S: Lanes>(simd: S, first: usize, kept: &Range<usize>)
     simd.less_than_u32s(from_start, simd.splat_u32s(kept.len() as u32))
 }
 
-/// The numbers of the keys of two panels.
-const LANES: [u32; 2 * PANEL] = {
-    let mut lanes = [0; 2 * PANEL];
-    let mut lane = 0;
-    while lane < lanes.len() {
-        lanes[lane] = lane as u32;
-        lane += 1;
-    }
-    lanes
-};
+/// The numbers of a panel's keys.
+const LANES: [u32; PANEL] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
