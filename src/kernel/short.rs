@@ -8,7 +8,7 @@ use super::exp::{exp2, exp2_of};
 use super::output::write_few;
 use super::pack::{self, FewRows, PANEL, QUERY_RUN};
 use super::softmax::{shift_of, tree_sum};
-use super::tile::{exclude, tile};
+use super::tile::{TileWork, call_for_rows, exclude, tile};
 use super::{Call, Scratch, pack_queries};
 use crate::lanes::{Kernel, Lanes};
 use crate::problem::KeyHead;
@@ -76,8 +76,9 @@ impl ShortHeads<'_> {
             pack_queries(simd, call, &rows, query);
             for tile in rows.tiles(S::TILE.rows) {
                 let query = &query[tile.start * plan.query_row_elements()..];
-                let tile = ShortTile { call, rows: &rows.rows()[tile], query, panels };
-                tile.compute::<S, PANELS, REGISTERS>(simd);
+                let rows = &rows.rows()[tile];
+                let tile = ShortTile::<PANELS, REGISTERS> { call, rows, query, panels };
+                call_for_rows(simd, rows.len(), tile);
             }
         }
     }
@@ -85,34 +86,24 @@ impl ShortHeads<'_> {
 
 /// Some rows and the keys that they meet.
 #[derive(Clone, Copy, Debug)]
-struct ShortTile<'a> {
+struct ShortTile<'a, const PANELS: usize, const REGISTERS: usize> {
     call: Call<'a>,
     rows: &'a [Row],
     query: &'a [f32],
     panels: &'a [f32],
 }
 
-/// A tile whose numbers of rows, of panels and of their registers are constants.
-struct ShortRows<'a, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(ShortTile<'a>);
-
-impl ShortTile<'_> {
-    /// Each number of rows is a function of its own.
+impl<const PANELS: usize, const REGISTERS: usize> TileWork for ShortTile<'_, PANELS, REGISTERS> {
     #[inline(always)]
-    fn compute<S: Lanes, const PANELS: usize, const REGISTERS: usize>(self, simd: S) {
-        match self.rows.len() {
-            0 => {}
-            1 => simd.call(ShortRows::<1, PANELS, REGISTERS>(self)),
-            2 => simd.call(ShortRows::<2, PANELS, REGISTERS>(self)),
-            3 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<3, PANELS, REGISTERS>(self)),
-            4 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<4, PANELS, REGISTERS>(self)),
-            5 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<5, PANELS, REGISTERS>(self)),
-            6 if const { S::TILE.rows > 2 } => simd.call(ShortRows::<6, PANELS, REGISTERS>(self)),
-            7 if const { S::TILE.rows > 6 } => simd.call(ShortRows::<7, PANELS, REGISTERS>(self)),
-            8 if const { S::TILE.rows > 6 } => simd.call(ShortRows::<8, PANELS, REGISTERS>(self)),
-            _ => const { assert!(matches!(S::TILE.rows, 2 | 6 | 8)) },
-        }
+    fn call<S: Lanes, const ROWS: usize>(self, simd: S) {
+        simd.call(ShortRows::<ROWS, PANELS, REGISTERS>(self));
     }
 }
+
+/// A tile whose number of rows is a constant.
+struct ShortRows<'a, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+    ShortTile<'a, PANELS, REGISTERS>,
+);
 
 impl<const ROWS: usize, const PANELS: usize, const REGISTERS: usize> Kernel
     for ShortRows<'_, ROWS, PANELS, REGISTERS>

@@ -332,21 +332,46 @@ impl TilePass<'_, '_> {
         }
     }
 
-    /// Each number of rows is a function of its own.
     #[inline(always)]
     fn compute_from<S: Lanes, K: Source>(self, simd: S, keys: K) {
-        match self.rows.len() {
-            0 => {}
-            1 if const { K::HALF_REGISTERS } => simd.call_half(TileRows::<_, 1>(self, keys)),
-            1 => simd.call(TileRows::<_, 1>(self, keys)),
-            2 => simd.call(TileRows::<_, 2>(self, keys)),
-            3 if const { S::TILE.rows > 2 } => simd.call(TileRows::<_, 3>(self, keys)),
-            4 if const { S::TILE.rows > 2 } => simd.call(TileRows::<_, 4>(self, keys)),
-            5 if const { S::TILE.rows > 2 } => simd.call(TileRows::<_, 5>(self, keys)),
-            6 if const { S::TILE.rows > 2 } => simd.call(TileRows::<_, 6>(self, keys)),
-            7 if const { S::TILE.rows > 6 } => simd.call(TileRows::<_, 7>(self, keys)),
-            8 if const { S::TILE.rows > 6 } => simd.call(TileRows::<_, 8>(self, keys)),
-            _ => const { assert!(matches!(S::TILE.rows, 2 | 6 | 8)) },
+        call_for_rows(simd, self.rows.len(), PassFrom(self, keys));
+    }
+}
+
+/// Work on a tile, in which the number of its rows is a constant.
+pub(crate) trait TileWork {
+    /// Calls a function of its own for each number of rows.
+    fn call<S: Lanes, const ROWS: usize>(self, simd: S);
+}
+
+/// Does work on a tile of so many rows.
+#[inline(always)]
+pub(crate) fn call_for_rows<S: Lanes>(simd: S, rows: usize, work: impl TileWork) {
+    match rows {
+        0 => {}
+        1 => work.call::<S, 1>(simd),
+        2 => work.call::<S, 2>(simd),
+        3 if const { S::TILE.rows > 2 } => work.call::<S, 3>(simd),
+        4 if const { S::TILE.rows > 2 } => work.call::<S, 4>(simd),
+        5 if const { S::TILE.rows > 2 } => work.call::<S, 5>(simd),
+        6 if const { S::TILE.rows > 2 } => work.call::<S, 6>(simd),
+        7 if const { S::TILE.rows > 6 } => work.call::<S, 7>(simd),
+        8 if const { S::TILE.rows > 6 } => work.call::<S, 8>(simd),
+        _ => const { assert!(matches!(S::TILE.rows, 2 | 6 | 8)) },
+    }
+}
+
+/// A pass whose kind of keys is a constant.
+#[derive(Debug)]
+struct PassFrom<'a, 'w, K>(TilePass<'a, 'w>, K);
+
+impl<K: Source> TileWork for PassFrom<'_, '_, K> {
+    #[inline(always)]
+    fn call<S: Lanes, const ROWS: usize>(self, simd: S) {
+        let PassFrom(pass, keys) = self;
+        match const { ROWS == 1 && K::HALF_REGISTERS } {
+            true => simd.call_half(TileRows::<_, ROWS>(pass, keys)),
+            false => simd.call(TileRows::<_, ROWS>(pass, keys)),
         }
     }
 }
