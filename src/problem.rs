@@ -58,7 +58,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) adjustments: Adjustments<'a>,
     positions: Positions<'a>,
     sinks: Option<&'a [f32]>,
-    query: (Elements<'a>, Strides),
+    pub(crate) query: (Elements<'a>, Strides),
     key: CheckedKeys<'a>,
 }
 
@@ -272,13 +272,6 @@ impl<'a> Inputs<'a> {
     pub(crate) fn query_head(&self, index: RowIndex) -> HeadRows<Elements<'a>> {
         let (data, strides) = self.query;
         head_rows(data, strides, index.batch, index.q_head, self.extents.query_rows)
-    }
-
-    /// A query row and what follows it, and the step between its dimensions.
-    #[inline(always)]
-    pub(crate) fn query_row(&self, index: RowIndex) -> (Elements<'a>, usize) {
-        let (data, strides) = self.query;
-        (data.from(index.start(&strides)), strides.column)
     }
 
     /// The keys of key head `head` (counted over the batch), as a view gives them.

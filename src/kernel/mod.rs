@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each block of rows:
-//!     pack its queries                                                            (pack)
+//!     pack its queries                                                         (queries)
 //!     for each segment of keys:
 //!         for each panel: for each tile of rows: scores into the strip, maxima    (tile)
 //!         per row: exponentials in place, their sum                            (softmax)
@@ -25,6 +25,7 @@ pub(crate) mod exp;
 mod exponentials;
 mod output;
 pub(crate) mod pack;
+pub(crate) mod queries;
 pub(crate) mod row_softmax;
 mod short;
 pub(crate) mod softmax;
@@ -44,7 +45,8 @@ use block::{BlockRows, Row};
 use core::ops::Range;
 use exponentials::Exponentials;
 use output::Writer;
-use pack::{FewRows, PANEL, QUERY_RUN};
+use pack::{FewRows, PANEL};
+use queries::pack_queries;
 pub(crate) use short::ShortHeads;
 use strip::Strip;
 use tile::{KeySource, Packed, TilePass, Unpacked};
@@ -243,26 +245,6 @@ fn pack_heads<S: Lanes>(simd: S, call: Call<'_>, heads: Range<usize>, packed: &m
     for (i, head) in heads.enumerate() {
         let packed = &mut packed[i * elements..][..elements];
         simd.call(PackPanels { call, head, first_panel: 0, packed });
-    }
-}
-
-/// Packs the queries of a block, tile by tile.
-#[inline(always)]
-fn pack_queries<S: Lanes>(_: S, call: Call<'_>, rows: &BlockRows, query: &mut [f32]) {
-    let Call { inputs, plan, .. } = call;
-    let row_runs = plan.query_row_elements() / QUERY_RUN;
-    let (runs, _) = query.as_chunks_mut::<QUERY_RUN>();
-    if row_runs == 0 {
-        return;
-    }
-    for tile_range in rows.tiles(S::TILE.rows) {
-        let tile_rows = tile_range.len();
-        let tile = &mut runs[tile_range.start * row_runs..][..tile_rows * row_runs];
-        for (row, place) in rows.rows()[tile_range].iter().enumerate() {
-            let from = inputs.query_row(place.index);
-            let packed = &mut tile[row..];
-            pack::pack_query(from, plan.head_dim, inputs.query_factor, packed, tile_rows);
-        }
     }
 }
 

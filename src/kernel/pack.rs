@@ -1,10 +1,9 @@
-//! Packing: from the caller's strides to what the tile reads.
+//! Packing keys: from the caller's strides to what the tile reads.
 //!
-//! Queries are multiplied once by the factor that turns the tile's sums into scores, and laid out
-//! tile by tile: `query[run · rows + row][dimension in run]`. Keys become *panels* of 16, dimension
-//! by dimension, `panel[dim · 16 + key]`, so that keys lie in lanes and a tile reads ascending
-//! streams; 16 is a whole number of registers everywhere, so packed keys serve every instruction
-//! set. Missing keys of the last panel are zeros. Nothing below this knows strides.
+//! Keys become *panels* of 16, dimension by dimension, `panel[dim · 16 + key]`, so that keys lie in
+//! lanes and a tile reads ascending streams; 16 is a whole number of registers everywhere, so packed
+//! keys serve every instruction set. Missing keys of the last panel are zeros. Nothing below this
+//! knows strides.
 
 use super::widen::Widen;
 use crate::element::Elements;
@@ -155,57 +154,6 @@ impl Ahead {
         while self.line >= self.lines_per_row {
             self.line -= self.lines_per_row;
             self.row = self.row.wrapping_add(self.row_stride);
-        }
-    }
-}
-
-/// Dimensions of a query row that stand together; see [`pack_query`].
-pub(crate) const QUERY_RUN: usize = 8;
-
-/// Writes `row · factor` in runs of [`QUERY_RUN`] dimensions, `pitch` runs apart, so that the runs
-/// of a tile's rows stand side by side. `row` is the beginning of the elements.
-#[inline(always)]
-pub(crate) fn pack_query(
-    (row, dim_stride): (Elements<'_>, usize),
-    head_dim: usize,
-    factor: f32,
-    packed: &mut [[f32; QUERY_RUN]],
-    pitch: usize,
-) {
-    match row {
-        Elements::F32(row) => pack_row(row, dim_stride, head_dim, factor, packed, pitch),
-        #[cfg(feature = "half")]
-        Elements::F16(row) => pack_row(row, dim_stride, head_dim, factor, packed, pitch),
-        #[cfg(feature = "half")]
-        Elements::Bf16(row) => pack_row(row, dim_stride, head_dim, factor, packed, pitch),
-    }
-}
-
-#[inline(always)]
-fn pack_row<T: Widen>(
-    row: &[T],
-    dim_stride: usize,
-    head_dim: usize,
-    factor: f32,
-    packed: &mut [[f32; QUERY_RUN]],
-    pitch: usize,
-) {
-    if dim_stride != 1 {
-        let packed = packed.iter_mut().step_by(pitch).flatten();
-        for (dim, packed) in packed.enumerate().take(head_dim) {
-            *packed = row[dim * dim_stride].widen() * factor;
-        }
-        return;
-    }
-    let (runs, rest) = row[..head_dim].as_chunks::<QUERY_RUN>();
-    let mut place = 0;
-    for run in runs {
-        packed[place] = run.map(|element| element.widen() * factor);
-        place += pitch;
-    }
-    if !rest.is_empty() {
-        for (packed, element) in packed[place].iter_mut().zip(rest) {
-            *packed = element.widen() * factor;
         }
     }
 }

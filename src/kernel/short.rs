@@ -6,10 +6,11 @@
 use super::block::{BlockRows, Row};
 use super::exp::{exp2, exp2_of};
 use super::output::write_few;
-use super::pack::{self, FewRows, PANEL, QUERY_RUN};
+use super::pack::{self, FewRows, PANEL};
+use super::queries::{QUERY_RUN, pack_queries};
 use super::softmax::{shift_of, tree_sum};
 use super::tile::{TileWork, call_for_rows, exclude, tile};
-use super::{Call, Scratch, pack_queries};
+use super::{Call, Scratch};
 use crate::lanes::{Kernel, Lanes};
 use crate::problem::KeyHead;
 use core::array::from_fn;

@@ -26,7 +26,8 @@
 
 use super::block::Row;
 use super::output::Writer;
-use super::pack::{Ahead, HeadRows, PANEL, QUERY_RUN};
+use super::pack::{Ahead, HeadRows, PANEL};
+use super::queries::QUERY_RUN;
 use super::upcoming::Upcoming;
 use super::widen::Widen;
 use crate::element::Elements;
