@@ -175,6 +175,10 @@ macro_rules! go_on {
                     "prefetchw byte ptr [{a} + {ahead}]",
                     "jmp 4f",
                     "3:",
+                    // The first line of the next page, so that its address is known by then.
+                    "mov {copy}, {a}",
+                    "or {copy}, 4095",
+                    "prefetcht0 byte ptr [{copy} + 1]",
                     concat!("vmovntps ", $pointer, " ptr [{a}], {first}"),
                     concat!(".if ", $bytes, " == 32"),
                     concat!("vmovntps ", $pointer, " ptr [{a} + 32], {second}"),
