@@ -43,6 +43,7 @@ fn object(session: &Session, measurement: &Measurement) -> Value {
         "cpu": session.machine.cpu,
         "arch": std::env::consts::ARCH,
         "governor": session.machine.governor,
+        "huge_pages": session.machine.huge_pages,
         "load": session.machine.load,
         "peak_gflops": roofs.peak_gflops,
         "read_gb_per_s": measurement.memory_gb_per_s(),

@@ -32,6 +32,7 @@ fn machine(session: &Session) -> String {
          cpu       {} ({})\n\
          governor  {}\n\
          caches    {} KiB L1, {} KiB L2, {} KiB L3\n\
+         pages     {}\n\
          load      {}\n",
         env!("CARGO_PKG_VERSION"),
         machine.cpu,
@@ -40,6 +41,11 @@ fn machine(session: &Session) -> String {
         caches.l1 >> 10,
         caches.l2 >> 10,
         caches.l3 >> 10,
+        match machine.huge_pages {
+            Some(true) => "huge",
+            Some(false) => "small",
+            None => "unknown",
+        },
         machine.load.map_or_else(|| "unknown".into(), |load| format!("{load} before the run")),
     )
 }
