@@ -99,7 +99,7 @@ fn pack<T: Widen, const ROWS: usize>(
         }
     }
     let dims = runs * QUERY_RUN..head_dim;
-    if let (false, [rest]) = (dims.is_empty(), rest) {
+    if let [rest] = rest {
         for (packed, start) in rest.iter_mut().zip(starts) {
             for (packed, element) in packed.iter_mut().zip(&data[start..][dims.clone()]) {
                 *packed = element.widen() * factor;

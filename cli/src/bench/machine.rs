@@ -13,8 +13,8 @@ pub struct Machine {
     pub governor: Option<String>,
     /// The caches of a core.
     pub caches: Caches,
-    /// Whether large allocations are in huge pages, where Linux tells: memory is slower by a third or
-    /// more where each 4 KiB have an address of their own.
+    /// Whether large allocations are in huge pages, where Linux tells: memory is read by a third
+    /// slower, or so, where each 4 KiB have an address of their own.
     pub huge_pages: Option<bool>,
     /// How many threads ran or wanted to in the minute before, where Linux tells: other programs
     /// take their share of what is measured.
