@@ -32,6 +32,7 @@ pub(crate) mod softmax;
 mod strip;
 pub(crate) mod tanh;
 mod tile;
+mod tile_work;
 mod upcoming;
 pub(crate) mod widen;
 

@@ -6,10 +6,10 @@
 
 use super::Call;
 use super::block::{BlockRows, Row};
-use super::tile::{TileWork, call_for_rows};
+use super::tile_work::{TileWork, call_for_rows};
 use super::widen::Widen;
 use crate::element::Elements;
-use crate::lanes::{Kernel, Lanes};
+use crate::lanes::Lanes;
 
 /// Dimensions of a query row that stand together.
 pub(crate) const QUERY_RUN: usize = 8;
@@ -37,20 +37,8 @@ struct TileQueries<'a> {
 
 impl TileWork for TileQueries<'_> {
     #[inline(always)]
-    fn call<S: Lanes, const ROWS: usize>(self, simd: S) {
-        simd.call(RowQueries::<ROWS>(self));
-    }
-}
-
-/// The queries of a tile whose number of rows is a constant.
-struct RowQueries<'a, const ROWS: usize>(TileQueries<'a>);
-
-impl<const ROWS: usize> Kernel for RowQueries<'_, ROWS> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Lanes, const REGISTERS: usize>(self, _: S) {
-        let RowQueries(TileQueries { call, rows, query }) = self;
+    fn run<S: Lanes, const ROWS: usize, const REGISTERS: usize>(self, _: S) {
+        let TileQueries { call, rows, query } = self;
         let (data, strides) = call.inputs.query;
         let rows = rows.first_chunk::<ROWS>().expect("a row for each of the tile");
         let mut starts = [0; ROWS];

@@ -9,7 +9,8 @@ use super::output::write_few;
 use super::pack::{self, FewRows, PANEL};
 use super::queries::{QUERY_RUN, pack_queries};
 use super::softmax::{shift_of, tree_sum};
-use super::tile::{TileWork, call_for_rows, exclude, tile};
+use super::tile::{exclude, tile};
+use super::tile_work::{TileWork, call_for_rows};
 use super::{Call, Scratch};
 use crate::lanes::{Kernel, Lanes};
 use crate::problem::KeyHead;
@@ -96,24 +97,8 @@ struct ShortTile<'a, const PANELS: usize, const REGISTERS: usize> {
 
 impl<const PANELS: usize, const REGISTERS: usize> TileWork for ShortTile<'_, PANELS, REGISTERS> {
     #[inline(always)]
-    fn call<S: Lanes, const ROWS: usize>(self, simd: S) {
-        simd.call(ShortRows::<ROWS, PANELS, REGISTERS>(self));
-    }
-}
-
-/// A tile whose number of rows is a constant.
-struct ShortRows<'a, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
-    ShortTile<'a, PANELS, REGISTERS>,
-);
-
-impl<const ROWS: usize, const PANELS: usize, const REGISTERS: usize> Kernel
-    for ShortRows<'_, ROWS, PANELS, REGISTERS>
-{
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Lanes, const REGISTERS_OF_LINE: usize>(self, simd: S) {
-        let ShortRows(ShortTile { call, rows, query, panels }) = self;
+    fn run<S: Lanes, const ROWS: usize, const REGISTERS_OF_LINE: usize>(self, simd: S) {
+        let ShortTile { call, rows, query, panels } = self;
         let (keys, head_dim) = (0..call.plan.keys, call.plan.head_dim);
         let query = &query[..ROWS * call.plan.query_row_elements()];
         let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();

@@ -28,10 +28,11 @@ use super::block::Row;
 use super::output::Writer;
 use super::pack::{Ahead, HeadRows, PANEL};
 use super::queries::QUERY_RUN;
+use super::tile_work::{TileWork, call_for_rows};
 use super::upcoming::Upcoming;
 use super::widen::Widen;
 use crate::element::Elements;
-use crate::lanes::{BLOCK_WORDS, Kernel, Lanes, Meanwhile};
+use crate::lanes::{BLOCK_WORDS, Lanes, Meanwhile};
 use crate::plan::Plan;
 use crate::workspace::LINE;
 use core::ops::Range;
@@ -339,64 +340,19 @@ impl TilePass<'_, '_> {
     }
 }
 
-/// Work on a tile, in which the number of its rows is a constant.
-pub(crate) trait TileWork {
-    /// Calls a function of its own for each number of rows.
-    fn call<S: Lanes, const ROWS: usize>(self, simd: S);
-}
-
-/// Does work on a tile of so many rows.
-#[inline(always)]
-pub(crate) fn call_for_rows<S: Lanes>(simd: S, rows: usize, work: impl TileWork) {
-    match rows {
-        0 => {}
-        1 => work.call::<S, 1>(simd),
-        2 => work.call::<S, 2>(simd),
-        3 if const { S::TILE.rows > 2 } => work.call::<S, 3>(simd),
-        4 if const { S::TILE.rows > 2 } => work.call::<S, 4>(simd),
-        5 if const { S::TILE.rows > 2 } => work.call::<S, 5>(simd),
-        6 if const { S::TILE.rows > 2 } => work.call::<S, 6>(simd),
-        7 if const { S::TILE.rows > 6 } => work.call::<S, 7>(simd),
-        8 if const { S::TILE.rows > 6 } => work.call::<S, 8>(simd),
-        _ => const { assert!(matches!(S::TILE.rows, 2 | 6 | 8)) },
-    }
-}
-
 /// A pass whose kind of keys is a constant.
 #[derive(Debug)]
 struct PassFrom<'a, 'w, K>(TilePass<'a, 'w>, K);
 
 impl<K: Source> TileWork for PassFrom<'_, '_, K> {
-    #[inline(always)]
-    fn call<S: Lanes, const ROWS: usize>(self, simd: S) {
-        let PassFrom(pass, keys) = self;
-        match const { ROWS == 1 && K::HALF_REGISTERS } {
-            true => simd.call_half(TileRows::<_, ROWS>(pass, keys)),
-            false => simd.call(TileRows::<_, ROWS>(pass, keys)),
-        }
-    }
-}
+    const HALF_REGISTERS: bool = K::HALF_REGISTERS;
 
-/// A pass whose number of rows and kind of keys are constants.
-#[derive(Debug)]
-struct TileRows<'a, 'w, K, const ROWS: usize>(TilePass<'a, 'w>, K);
-
-impl<K: Source, const ROWS: usize> Kernel for TileRows<'_, '_, K, ROWS> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Lanes, const REGISTERS: usize>(mut self, simd: S) {
-        const { assert!(PANEL == LINE) };
-        self.compute_keys::<S, REGISTERS>(simd);
-    }
-}
-
-impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
     /// Steps of as many panels as there are registers for: few rows leave room for more keys, and
     /// need them to hide the latency of the FMA. Panels to which some rows attend in part come one
     /// by one.
     #[inline(always)]
-    fn compute_keys<S: Lanes, const REGISTERS: usize>(&mut self, simd: S) {
+    fn run<S: Lanes, const ROWS: usize, const REGISTERS: usize>(mut self, simd: S) {
+        const { assert!(PANEL == LINE) };
         let at_once = if ROWS == 1 && S::F32_LANES > 1 { 4 } else { S::TILE.panels };
         let at_once = at_once.min(self.1.panels_at_once::<S>(ROWS, self.0.head_dim));
         let TilePass { first_key, end_key, .. } = self.0;
@@ -409,25 +365,27 @@ impl<K: Source, const ROWS: usize> TileRows<'_, '_, K, ROWS> {
         while key < end {
             let inner = if key < inner_start { 0 } else { inner_end.saturating_sub(key) };
             key += if at_once == 4 && inner >= 4 * PANEL {
-                self.step::<S, 4, REGISTERS>(simd, key, true)
+                self.step::<S, ROWS, 4, REGISTERS>(simd, key, true)
             } else if at_once >= 2 && inner >= 2 * PANEL {
-                self.step::<S, 2, REGISTERS>(simd, key, true)
+                self.step::<S, ROWS, 2, REGISTERS>(simd, key, true)
             } else {
-                self.step::<S, 1, REGISTERS>(simd, key, inner > 0)
+                self.step::<S, ROWS, 1, REGISTERS>(simd, key, inner > 0)
             };
         }
     }
+}
 
+impl<K: Source> PassFrom<'_, '_, K> {
     /// `PANELS` panels from `key` on, which counts from the first one of the pass; returns how many
     /// keys these are. `whole` if all rows attend to all of them.
     #[inline(always)]
-    fn step<S: Lanes, const PANELS: usize, const REGISTERS: usize>(
+    fn step<S: Lanes, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
         &mut self,
         simd: S,
         key: usize,
         whole: bool,
     ) -> usize {
-        let TileRows(pass, keys) = self;
+        let PassFrom(pass, keys) = self;
         let query = &pass.query[..ROWS * pass.head_dim.next_multiple_of(QUERY_RUN)];
         let (query, _) = query.as_chunks::<QUERY_RUN>().0.as_chunks::<ROWS>();
         let upcoming = pass.upcoming.take(pass.head_dim / QUERY_RUN);
