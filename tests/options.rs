@@ -7,11 +7,9 @@ use common::bounds::{Definition, assert_within};
 use common::options::{Kind, Options};
 use common::strided::Layout;
 use common::{Extents, Problem, assert_same_bits, isas, proptests, scaled_down, serial, thinned};
-use common::{fast_isas, transcription};
+use common::{STAGES, fast_isas, transcription};
 use proptest::prelude::*;
-use softdot::{Attention, Isa, PackedKeys, Stage, TensorRef, Workspace};
-
-const STAGES: [Stage; 4] = [Stage::Scores, Stage::Capped, Stage::Biased, Stage::Weights];
+use softdot::{Attention, Causal, Isa, PackedKeys, Stage, TensorRef, Workspace};
 
 /// Around registers (4, 8, 16), panels (16), tiles (6 × 16, 8 × 32) and segments (1,024); one row
 /// and many; groups of query heads.
@@ -300,6 +298,39 @@ fn a_batch_is_its_entries() {
             let key = TensorRef::new(&problem.key[batch * 2 * 1100 * 8..], [2, 1100, 8]);
             let found = alone.set_on(serial(isa)).compute(query, key).expect("valid");
             assert_same_bits(whole, &found, format_args!("{isa}, entry {batch}"));
+        }
+    }
+}
+
+/// Positions and distances at the ends of their types are numbers like any other: rows that stand
+/// far before or behind all keys, windows that reach further than there are any.
+#[test]
+fn positions_at_the_ends_of_the_range() {
+    let problem = Problem::random(Extents::single(3, 20, 4).with_heads([2, 2, 1]), 1);
+    let sides = [None, Some(0), Some(2), Some(usize::MAX - 1), Some(usize::MAX)];
+    let offsets = [isize::MIN, isize::MIN + 1, -1, 0, isize::MAX - 1, isize::MAX];
+    let causal = offsets.map(|offset| Some(Causal::Offset(offset))).into_iter();
+    for causal in causal.chain([None, Some(Causal::TopLeft), Some(Causal::BottomRight)]) {
+        for left in sides {
+            for right in sides {
+                for alibi_slopes in [None, Some(vec![0.25, -1e-10])] {
+                    let options = Options {
+                        causal,
+                        window: (left, right),
+                        alibi_slopes,
+                        key_lengths: Some(vec![20, 17]),
+                        ..Options::default()
+                    };
+                    for stage in [Stage::Biased, Stage::Weights] {
+                        let expected = transcription::with_options(&problem, &options, stage);
+                        for isa in isas() {
+                            let attention = options.set_on(serial(isa).stage(stage));
+                            let found = problem.compute(&attention);
+                            assert_same_bits(&expected, &found, format!("{isa}, {options:?}"));
+                        }
+                    }
+                }
+            }
         }
     }
 }

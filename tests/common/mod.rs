@@ -6,13 +6,17 @@
 pub mod bounds;
 pub mod elements;
 pub mod options;
+pub mod refusals;
 pub mod strided;
 pub mod sweep;
 pub mod transcription;
 
 use core::fmt::Display;
 use proptest::prelude::ProptestConfig;
-use softdot::{Attention, Isa, TensorRef, Threads};
+use softdot::{Attention, Isa, Stage, TensorRef, Threads};
+
+/// All points at which a call can stop.
+pub const STAGES: [Stage; 4] = [Stage::Scores, Stage::Capped, Stage::Biased, Stage::Weights];
 
 /// Whether this run is to be short, as under an emulator: the same tests on fewer cases.
 pub fn emulated() -> bool {
