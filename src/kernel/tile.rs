@@ -246,6 +246,29 @@ fn tile_of_rows<
         for _ in 0..PANELS {
             next.prefetch_block(simd);
         }
+        if const { ROWS == 1 && REGISTERS.is_multiple_of(2) } {
+            // A single row has one chain a register: two of a panel side by side, which share each
+            // element of the query.
+            let (pairs, _) = sums[0].as_flattened_mut().as_chunks_mut::<2>();
+            for (pair, sums) in pairs.iter_mut().enumerate() {
+                let mut blocks = [[[simd.splat_f32s(0.0); 2]; BLOCK_WORDS]; 2];
+                for (i, block) in blocks.iter_mut().enumerate() {
+                    let key = (2 * pair + i) * S::F32_LANES;
+                    *block = T::load_transposed(simd, &rows[key * stride + first_word..], stride);
+                }
+                for word in 0..BLOCK_WORDS {
+                    for i in 0..T::PER_WORD {
+                        let dim = first_dim % QUERY_RUN + word * T::PER_WORD + i;
+                        let element = simd.splat_f32s(query[0][dim]);
+                        for (sum, block) in sums.iter_mut().zip(&blocks) {
+                            *sum = simd.mul_add_f32s(element, block[word][i], *sum);
+                        }
+                    }
+                }
+                simd.end_dimension();
+            }
+            continue;
+        }
         for panel in 0..PANELS {
             for (register, key) in registers(panel) {
                 let block = T::load_transposed(simd, &rows[key * stride + first_word..], stride);
