@@ -232,7 +232,6 @@ fn tile_of_rows<
     let words = head.words().expect("the plan packs keys that are no words");
     let stride = words.row_stride;
     let rows = &words.data[first_key * stride..];
-    let registers = |panel| (0..REGISTERS).map(move |i| (i, panel * PANEL + i * S::F32_LANES));
     let blocks = head_dim / (BLOCK_WORDS * T::PER_WORD);
     let keys = PANELS * PANEL;
     let mut next = Ahead::of_rows(&words, first_key + keys, head_dim / T::PER_WORD);
@@ -246,42 +245,17 @@ fn tile_of_rows<
         for _ in 0..PANELS {
             next.prefetch_block(simd);
         }
+        let words = Words { rows: &rows[first_word..], stride, first_dim: first_dim % QUERY_RUN };
+        // A single row has one chain a register: two of a panel side by side share each element of
+        // the query.
         if const { ROWS == 1 && REGISTERS.is_multiple_of(2) } {
-            // A single row has one chain a register: two of a panel side by side, which share each
-            // element of the query.
-            let (pairs, _) = sums[0].as_flattened_mut().as_chunks_mut::<2>();
-            for (pair, sums) in pairs.iter_mut().enumerate() {
-                let mut blocks = [[[simd.splat_f32s(0.0); 2]; BLOCK_WORDS]; 2];
-                for (i, block) in blocks.iter_mut().enumerate() {
-                    let key = (2 * pair + i) * S::F32_LANES;
-                    *block = T::load_transposed(simd, &rows[key * stride + first_word..], stride);
-                }
-                for word in 0..BLOCK_WORDS {
-                    for i in 0..T::PER_WORD {
-                        let dim = first_dim % QUERY_RUN + word * T::PER_WORD + i;
-                        let element = simd.splat_f32s(query[0][dim]);
-                        for (sum, block) in sums.iter_mut().zip(&blocks) {
-                            *sum = simd.mul_add_f32s(element, block[word][i], *sum);
-                        }
-                    }
-                }
+            for pair in 0..PANELS * REGISTERS / 2 {
+                words.multiply_add::<S, T, _, _, _, 2>(simd, query, 2 * pair, &mut sums);
                 simd.end_dimension();
             }
-            continue;
-        }
-        for panel in 0..PANELS {
-            for (register, key) in registers(panel) {
-                let block = T::load_transposed(simd, &rows[key * stride + first_word..], stride);
-                for (word, keys) in block.iter().enumerate() {
-                    for (i, keys) in keys[..T::PER_WORD].iter().enumerate() {
-                        let dim = first_dim % QUERY_RUN + word * T::PER_WORD + i;
-                        for (query, sums) in query.iter().zip(&mut sums) {
-                            let element = simd.splat_f32s(query[dim]);
-                            let sum = &mut sums[panel][register];
-                            *sum = simd.mul_add_f32s(element, *keys, *sum);
-                        }
-                    }
-                }
+        } else {
+            for register in 0..PANELS * REGISTERS {
+                words.multiply_add::<S, T, _, _, _, 1>(simd, query, register, &mut sums);
                 if const { PANELS > 1 } {
                     simd.end_dimension();
                 }
@@ -297,6 +271,52 @@ fn tile_of_rows<
         multiply_add(simd, &query[dim / QUERY_RUN], dim % QUERY_RUN, keys, &mut sums);
     }
     sums
+}
+
+/// Some words of keys as the caller has them.
+struct Words<'a> {
+    /// The rows of the keys from these words on.
+    rows: &'a [f32],
+    stride: usize,
+    /// The first dimension, of those in a run of the query.
+    first_dim: usize,
+}
+
+impl Words<'_> {
+    /// All their dimensions of `TOGETHER` registers of keys, the first of which is this one of all.
+    #[inline(always)]
+    fn multiply_add<
+        S: Lanes,
+        T: Widen,
+        const ROWS: usize,
+        const PANELS: usize,
+        const REGISTERS: usize,
+        const TOGETHER: usize,
+    >(
+        &self,
+        simd: S,
+        query: &[[f32; QUERY_RUN]; ROWS],
+        register: usize,
+        sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
+    ) {
+        let mut blocks = [[[simd.splat_f32s(0.0); 2]; BLOCK_WORDS]; TOGETHER];
+        for (i, block) in blocks.iter_mut().enumerate() {
+            let key = (register + i) * S::F32_LANES;
+            *block = T::load_transposed(simd, &self.rows[key * self.stride..], self.stride);
+        }
+        for word in 0..BLOCK_WORDS {
+            for half in 0..T::PER_WORD {
+                let dim = self.first_dim + word * T::PER_WORD + half;
+                for (query, sums) in query.iter().zip(&mut *sums) {
+                    let element = simd.splat_f32s(query[dim]);
+                    for (i, block) in blocks.iter().enumerate() {
+                        let sum = &mut sums.as_flattened_mut()[register + i];
+                        *sum = simd.mul_add_f32s(element, block[word][half], *sum);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// One dimension of a tile.
