@@ -7,14 +7,15 @@ use core::mem::offset_of;
 use core::sync::atomic::{Ordering, compiler_fence};
 use pulp::x86::{V3, V4};
 
-/// The lane block of rows that are `row_stride` elements apart. Assembly, because the compiler
-/// would otherwise keep a pointer for every row, on the stack.
+/// Four words each of eight rows that are `row_stride` elements apart, `r` and `r + APART` in the halves
+/// of a register. Assembly, because the compiler would otherwise keep a pointer for every row, on the
+/// stack.
 ///
 /// # Safety
 /// Each row has to have 4 elements.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; BLOCK_WORDS] {
+unsafe fn load_pairs<const APART: usize>(rows: *const f32, row_stride: usize) -> [__m256; 4] {
     let (a, b, c, d): (__m256, __m256, __m256, __m256);
     // SAFETY: the caller's promise; the assembly reads four elements of each row.
     unsafe {
@@ -23,7 +24,7 @@ unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; BLOCK_WOR
             "vmovups {b:x}, xmmword ptr [{row} + {stride}]",
             "vmovups {c:x}, xmmword ptr [{row} + 2*{stride}]",
             "vmovups {d:x}, xmmword ptr [{row} + {stride_3}]",
-            "lea {row}, [{row} + 4*{stride}]",
+            "lea {row}, [{row} + {apart}*{stride}]",
             "vinsertf128 {a}, {a}, xmmword ptr [{row}], 1",
             "vinsertf128 {b}, {b}, xmmword ptr [{row} + {stride}], 1",
             "vinsertf128 {c}, {c}, xmmword ptr [{row} + 2*{stride}], 1",
@@ -35,10 +36,23 @@ unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; BLOCK_WOR
             row = inout(reg) rows => _,
             stride = in(reg) row_stride * size_of::<f32>(),
             stride_3 = in(reg) 3 * row_stride * size_of::<f32>(),
+            apart = const APART,
             options(readonly, nostack, preserves_flags),
         );
-        transpose_4(a, b, c, d)
     }
+    [a, b, c, d]
+}
+
+/// The lane block of rows that are `row_stride` elements apart.
+///
+/// # Safety
+/// Each row has to have 4 elements.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; BLOCK_WORDS] {
+    // SAFETY: the caller's promise.
+    let [a, b, c, d] = unsafe { load_pairs::<4>(rows, row_stride) };
+    transpose_4(a, b, c, d)
 }
 
 /// The 4×4 transpose of each half.
@@ -55,59 +69,32 @@ fn transpose_4(a: __m256, b: __m256, c: __m256, d: __m256) -> [__m256; BLOCK_WOR
     ]
 }
 
-/// The lane block of rows that are `row_stride` elements apart. Assembly, because the compiler
-/// would otherwise keep a pointer for every row, on the stack.
+/// As [`transpose_8`], of sixteen rows. What loads 512 bits, a masked broadcast too, takes as long as two loads of
+/// 256: so these are joined.
 ///
 /// # Safety
 /// Each row has to have 4 elements.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn transpose_16(rows: *const f32, row_stride: usize) -> [__m512; BLOCK_WORDS] {
-    let (a, b, c, d): (__m512, __m512, __m512, __m512);
-    // SAFETY: the caller's promise; the assembly reads four elements of each row.
-    unsafe {
-        // A masked broadcast is a load and a blend: it leaves the shuffle port alone.
-        asm!(
-            "vbroadcastf32x4 {a}, xmmword ptr [{row}]",
-            "vbroadcastf32x4 {b}, xmmword ptr [{row} + {stride}]",
-            "vbroadcastf32x4 {c}, xmmword ptr [{row} + 2*{stride}]",
-            "vbroadcastf32x4 {d}, xmmword ptr [{row} + {stride_3}]",
-            "lea {row}, [{row} + 4*{stride}]",
-            "vbroadcastf32x4 {a}{{{second}}}, xmmword ptr [{row}]",
-            "vbroadcastf32x4 {b}{{{second}}}, xmmword ptr [{row} + {stride}]",
-            "vbroadcastf32x4 {c}{{{second}}}, xmmword ptr [{row} + 2*{stride}]",
-            "vbroadcastf32x4 {d}{{{second}}}, xmmword ptr [{row} + {stride_3}]",
-            "lea {row}, [{row} + 4*{stride}]",
-            "vbroadcastf32x4 {a}{{{third}}}, xmmword ptr [{row}]",
-            "vbroadcastf32x4 {b}{{{third}}}, xmmword ptr [{row} + {stride}]",
-            "vbroadcastf32x4 {c}{{{third}}}, xmmword ptr [{row} + 2*{stride}]",
-            "vbroadcastf32x4 {d}{{{third}}}, xmmword ptr [{row} + {stride_3}]",
-            "lea {row}, [{row} + 4*{stride}]",
-            "vbroadcastf32x4 {a}{{{fourth}}}, xmmword ptr [{row}]",
-            "vbroadcastf32x4 {b}{{{fourth}}}, xmmword ptr [{row} + {stride}]",
-            "vbroadcastf32x4 {c}{{{fourth}}}, xmmword ptr [{row} + 2*{stride}]",
-            "vbroadcastf32x4 {d}{{{fourth}}}, xmmword ptr [{row} + {stride_3}]",
-            a = out(zmm_reg) a,
-            b = out(zmm_reg) b,
-            c = out(zmm_reg) c,
-            d = out(zmm_reg) d,
-            second = in(kreg) 0x00f0_u16,
-            third = in(kreg) 0x0f00_u16,
-            fourth = in(kreg) 0xf000_u16,
-            row = inout(reg) rows => _,
-            stride = in(reg) row_stride * size_of::<f32>(),
-            stride_3 = in(reg) 3 * row_stride * size_of::<f32>(),
-            options(readonly, nostack, preserves_flags),
-        );
-        let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-        let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-        [
-            _mm512_shuffle_ps::<0x44>(ab_low, cd_low),
-            _mm512_shuffle_ps::<0xee>(ab_low, cd_low),
-            _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
-            _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
-        ]
-    }
+    // SAFETY: the caller's promise.
+    let (first, second) = unsafe {
+        let second = rows.wrapping_add(8 * row_stride);
+        (load_pairs::<4>(rows, row_stride), load_pairs::<4>(second, row_stride))
+    };
+    let join = |i: usize| {
+        let lower = _mm512_castps_pd(_mm512_castps256_ps512(first[i]));
+        _mm512_castpd_ps(_mm512_insertf64x4::<1>(lower, _mm256_castps_pd(second[i])))
+    };
+    let (a, b, c, d) = (join(0), join(1), join(2), join(3));
+    let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    [
+        _mm512_shuffle_ps::<0x44>(ab_low, cd_low),
+        _mm512_shuffle_ps::<0xee>(ab_low, cd_low),
+        _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
+        _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
+    ]
 }
 
 /// The sum of integers where a bit is set, else 0. Assembly, because the compiler would
@@ -311,7 +298,7 @@ unsafe fn transpose_f16_8(rows: *const f32, row_stride: usize) -> [[__m256; 2]; 
     [[a, b], [c, d], [e, f], [g, h]]
 }
 
-/// As [`transpose_f16_8`].
+/// As [`transpose_f16_8`], of sixteen rows: here it takes less to transpose first and to widen whole registers then.
 ///
 /// # Safety
 /// Each row has to have 4 words.
@@ -319,20 +306,30 @@ unsafe fn transpose_f16_8(rows: *const f32, row_stride: usize) -> [[__m256; 2]; 
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn transpose_f16_16(rows: *const f32, row_stride: usize) -> [[__m512; 2]; BLOCK_WORDS] {
-    // SAFETY: the caller's promise; AVX-512 stands for F16C.
-    let (first, second) = unsafe {
-        let second = rows.wrapping_add(8 * row_stride);
-        (transpose_f16_8(rows, row_stride), transpose_f16_8(second, row_stride))
+    // SAFETY: the caller's promise.
+    let ([a, b, c, d], [e, f, g, h]) = unsafe {
+        let fifth = rows.wrapping_add(4 * row_stride);
+        (load_pairs::<8>(rows, row_stride), load_pairs::<8>(fifth, row_stride))
     };
-    let mut both = [[_mm512_setzero_ps(); 2]; BLOCK_WORDS];
-    for (both, (first, second)) in both.iter_mut().zip(first.iter().zip(&second)) {
-        for (both, (&first, &second)) in both.iter_mut().zip(first.iter().zip(second)) {
-            let lower = _mm512_castps_pd(_mm512_castps256_ps512(first));
-            let whole = _mm512_insertf64x4::<1>(lower, _mm256_castps_pd(second));
-            *both = _mm512_castpd_ps(whole);
-        }
-    }
-    both
+    let by_halves = |a: __m256, b: __m256| {
+        let (a, b) = (_mm256_castps_si256(a), _mm256_castps_si256(b));
+        (_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b))
+    };
+    let by_words = |a, b| (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    let widened = |a, b| {
+        let (first, second) = (_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+        [_mm512_cvtph_ps(first), _mm512_cvtph_ps(second)]
+    };
+    let ((ab_0, ab_4), (cd_0, cd_4)) = (by_halves(a, b), by_halves(c, d));
+    let ((ef_0, ef_4), (gh_0, gh_4)) = (by_halves(e, f), by_halves(g, h));
+    let ((abcd_0, abcd_2), (abcd_4, abcd_6)) = (by_words(ab_0, cd_0), by_words(ab_4, cd_4));
+    let ((efgh_0, efgh_2), (efgh_4, efgh_6)) = (by_words(ef_0, gh_0), by_words(ef_4, gh_4));
+    [
+        widened(abcd_0, efgh_0),
+        widened(abcd_2, efgh_2),
+        widened(abcd_4, efgh_4),
+        widened(abcd_6, efgh_6),
+    ]
 }
 
 /// What is the same for both.
