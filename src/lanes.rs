@@ -155,6 +155,13 @@ pub(crate) trait Lanes: Simd {
     #[inline(always)]
     fn go_on(self, _: &mut Meanwhile) {}
 
+    /// The same value, computed by here and in a register. Otherwise the compiler may put off what it takes
+    /// until the next lane blocks are loaded, for which there are no registers then. No instruction.
+    #[inline(always)]
+    fn settled(self, value: Self::f32s) -> Self::f32s {
+        value
+    }
+
     /// Keeps the compiler from moving loads between the dimensions of a tile. Where accumulators
     /// and keys leave a handful of registers, loading for later dimensions early spills them.
     #[inline(always)]

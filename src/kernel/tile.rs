@@ -245,14 +245,10 @@ fn tile_of_rows<
         if const { ROWS == 1 && REGISTERS.is_multiple_of(2) } {
             for pair in 0..PANELS * REGISTERS / 2 {
                 words.multiply_add::<S, T, _, _, _, 2>(simd, query, 2 * pair, &mut sums);
-                simd.end_dimension();
             }
         } else {
             for register in 0..PANELS * REGISTERS {
                 words.multiply_add::<S, T, _, _, _, 1>(simd, query, register, &mut sums);
-                if const { PANELS > 1 } {
-                    simd.end_dimension();
-                }
             }
         }
     }
@@ -298,18 +294,28 @@ impl Words<'_> {
             let key = (register + i) * S::F32_LANES;
             *block = T::load_transposed(simd, &self.rows[key * self.stride..], self.stride);
         }
+        // What all registers have is more than AVX2 can hold; the sums of these are.
+        let mut part = [[simd.splat_f32s(0.0); TOGETHER]; ROWS];
+        for (part, sums) in part.iter_mut().zip(&*sums) {
+            part.copy_from_slice(&sums.as_flattened()[register..][..TOGETHER]);
+        }
         for word in 0..BLOCK_WORDS {
             for half in 0..T::PER_WORD {
                 let dim = self.first_dim + word * T::PER_WORD + half;
-                for (query, sums) in query.iter().zip(&mut *sums) {
+                for (query, part) in query.iter().zip(&mut part) {
                     let element = simd.splat_f32s(query[dim]);
-                    for (i, block) in blocks.iter().enumerate() {
-                        let sum = &mut sums.as_flattened_mut()[register + i];
-                        *sum = simd.mul_add_f32s(element, block[word][half], *sum);
+                    for (block, part) in blocks.iter().zip(part) {
+                        *part = simd.mul_add_f32s(element, block[word][half], *part);
                     }
                 }
             }
         }
+        for (part, sums) in part.iter().zip(sums) {
+            for (part, sum) in part.iter().zip(&mut sums.as_flattened_mut()[register..]) {
+                *sum = simd.settled(*part);
+            }
+        }
+        simd.end_dimension();
     }
 }
 

@@ -229,6 +229,24 @@ fn keep_8(kept: __m256, mut scores: __m256) -> __m256 {
     scores
 }
 
+/// [`Lanes::settled`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn settled_8(mut value: __m256) -> __m256 {
+    // SAFETY: there is no instruction.
+    unsafe { asm!("/* {} */", inout(ymm_reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// [`Lanes::settled`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn settled_16(mut value: __m512) -> __m512 {
+    // SAFETY: there is no instruction.
+    unsafe { asm!("/* {} */", inout(zmm_reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
 /// The lane block of rows of f16 that are `row_stride` words apart, widened on the way from memory:
 /// to take words apart afterwards would occupy the pipes that transpose. Assembly, because pulp's
 /// AVX2 does not stand for F16C, and because the compiler would load blocks ahead and spill them.
@@ -457,6 +475,12 @@ impl Lanes for V3 {
         unsafe { go_on_ymm(meanwhile) }
     }
 
+    #[inline(always)]
+    fn settled(self, value: Self::f32s) -> Self::f32s {
+        // SAFETY: `self` proves the instruction set.
+        pulp::cast(unsafe { settled_8(pulp::cast(value)) })
+    }
+
     common!();
 }
 
@@ -551,6 +575,12 @@ impl Lanes for V4 {
     fn go_on(self, meanwhile: &mut Meanwhile) {
         // SAFETY: `self` proves the instruction set; whoever filled the queue promised the rest.
         unsafe { go_on_zmm(meanwhile) }
+    }
+
+    #[inline(always)]
+    fn settled(self, value: Self::f32s) -> Self::f32s {
+        // SAFETY: `self` proves the instruction set.
+        pulp::cast(unsafe { settled_16(pulp::cast(value)) })
     }
 
     common!();
