@@ -27,6 +27,8 @@ pub(crate) struct TileShape {
     pub(crate) rows: usize,
     /// Panels of 16 keys.
     pub(crate) panels: usize,
+    /// For up to so many rows of a head, transposing its keys for each tile takes less than packing them.
+    pub(crate) few_rows: usize,
 }
 
 /// Work that is generic over the instruction set; run by [`Lanes::call`]. A struct rather than a
@@ -206,13 +208,13 @@ macro_rules! portable_lanes {
     };
 }
 
-portable_lanes!(pulp::Scalar, 16, TileShape { rows: 2, panels: 1 });
+portable_lanes!(pulp::Scalar, 16, TileShape { rows: 2, panels: 1, few_rows: 2 });
 #[cfg(feature = "testing")]
-portable_lanes!(pulp::Scalar128b, 4, TileShape { rows: 6, panels: 1 });
+portable_lanes!(pulp::Scalar128b, 4, TileShape { rows: 6, panels: 1, few_rows: 6 });
 #[cfg(feature = "testing")]
-portable_lanes!(pulp::Scalar256b, 2, TileShape { rows: 6, panels: 1 });
+portable_lanes!(pulp::Scalar256b, 2, TileShape { rows: 6, panels: 1, few_rows: 6 });
 #[cfg(feature = "testing")]
-portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2 }, half: pulp::Scalar256b);
+portable_lanes!(pulp::Scalar512b, 1, TileShape { rows: 8, panels: 2, few_rows: 24 }, half: pulp::Scalar256b);
 
 mod meanwhile;
 pub(crate) use meanwhile::Meanwhile;

@@ -123,7 +123,7 @@ impl Plan {
         };
         let in_registers = keys <= tile.panels * PANEL && inputs.has_only_positions();
         // What is not kept costs less to pack.
-        let few_rows = if in_registers { tile.panels } else { tile.rows };
+        let few_rows = if in_registers { tile.panels } else { tile.few_rows };
         plan.key_access = match key_form {
             KeyForm::Rows if rows <= few_rows && keys >= PANEL && head_dim > 0 => KeyAccess::Rows,
             _ if in_registers => KeyAccess::Registers,

@@ -80,7 +80,7 @@ fn check_keys<T: Narrow>() {
         (Layout::Dense, 8, 1, true),
         (Layout::Dense, 10, 1, true),
         // Words, transposed on their way into panels.
-        (Layout::Dense, 8, 9, false),
+        (Layout::Dense, 8, 25, false),
         // No words: rows of odd lengths, and words that would begin in the middle of others.
         (Layout::Dense, 1, 1, false),
         (Layout::PaddedRows, 8, 1, false),

@@ -7,7 +7,7 @@ use pulp::aarch64::Neon;
 
 impl Lanes for Neon {
     /// Accumulators and keys take 28 of 32 registers.
-    const TILE: TileShape = TileShape { rows: 6, panels: 1 };
+    const TILE: TileShape = TileShape { rows: 6, panels: 1, few_rows: 6 };
 
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {

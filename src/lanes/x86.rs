@@ -381,7 +381,7 @@ macro_rules! common {
 }
 
 impl Lanes for V3 {
-    const TILE: TileShape = TileShape { rows: 6, panels: 1 };
+    const TILE: TileShape = TileShape { rows: 6, panels: 1, few_rows: 6 };
 
     /// Rows `r` and `r + 4` share a register, half each, so that the 4×4 transpose inside
     /// the halves leaves the keys in order.
@@ -485,7 +485,7 @@ impl Lanes for V3 {
 }
 
 impl Lanes for V4 {
-    const TILE: TileShape = TileShape { rows: 8, panels: 2 };
+    const TILE: TileShape = TileShape { rows: 8, panels: 2, few_rows: 24 };
 
     /// Rows `r`, `r + 4`, `r + 8` and `r + 12` share a register, a quarter each, so that the
     /// 4×4 transpose inside the quarters leaves the keys in order.
