@@ -156,18 +156,20 @@ impl Plan {
     fn choose_blocks(&mut self, tile: TileShape, caches: &Caches) {
         let row_bytes = self.segments().max(1) * self.segment_pitch() * size_of::<f32>();
         let in_strips = |bytes: usize| bytes / 2 / row_bytes;
-        // Where a head's packed keys stay in L2, a few tiles of rows are enough for each panel;
-        // else as many as half of L2 holds, so that it pays for its way from further out.
-        let wanted = match self.packed_elements().saturating_mul(size_of::<f32>()) {
-            packed if packed <= caches.l2 / 2 => in_strips(4 * caches.l1),
-            _ => in_strips(caches.l2 / 2),
-        };
         let even = self.heads.saturating_mul(self.rows) / self.wanted_tasks();
+        // Where a head's packed keys stay in L2, a few tiles of rows are enough for each panel;
+        // else as many as half of L2 holds, so that it pays for its way from further out. Where they come
+        // from memory for each block, that takes longer than what is in the strips takes from L3.
+        let wanted = match self.packed_elements().saturating_mul(size_of::<f32>()) {
+            packed if packed <= caches.l2 / 2 => in_strips(4 * caches.l1).min(even),
+            packed if packed <= caches.l3 / 2 => in_strips(caches.l2 / 2).min(even),
+            _ => in_strips(caches.l3 / self.threads),
+        };
         let whole_tiles = |rows: usize| (rows / tile.rows * tile.rows).max(tile.rows);
         let pass_bytes = PANEL.saturating_mul(self.head_dim).saturating_mul(size_of::<f32>());
         let pass_panels = (caches.l2 / 8).checked_div(pass_bytes).unwrap_or(usize::MAX);
         self.pass_keys = pass_panels.clamp(1, SEGMENT / PANEL) * PANEL;
-        let most = whole_tiles(wanted.min(MOST_BLOCK_ROWS).min(even));
+        let most = whole_tiles(wanted.min(MOST_BLOCK_ROWS));
         self.block_rows = most.min(self.rows.max(1));
         let head_bytes = self.packed_elements().saturating_mul(size_of::<f32>());
         if self.segments() == 1 && head_bytes <= caches.l1 {
