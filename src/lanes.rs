@@ -20,6 +20,10 @@ pub(crate) const BLOCK_WORDS: usize = 4;
 /// complement.
 const ROUNDER: f32 = 12_582_912.0;
 
+/// Eight dimensions of 16 rows of f16: those of a dimension side by side.
+#[cfg(feature = "half")]
+pub(crate) type Halves = [[u16; 16]; 2 * BLOCK_WORDS];
+
 /// The shape of a register tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TileShape {
@@ -117,6 +121,34 @@ pub(crate) trait Lanes: Simd {
         row_stride: usize,
     ) -> [[Self::f32s; 2]; BLOCK_WORDS] {
         widen::unpack_block::<Self, half::f16>(self, self.load_transposed(rows, row_stride))
+    }
+
+    /// The halves of four words each of 16 rows, of which row `i` starts at `rows[i * row_stride]`.
+    ///
+    /// # Panics
+    /// If `rows` is shorter than the last row's words need.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn transpose_halves(self, rows: &[f32], row_stride: usize, halves: &mut Halves) {
+        for key in 0..halves[0].len() {
+            let words = &rows[key * row_stride..][..BLOCK_WORDS];
+            let elements: &[u16] = pulp::bytemuck::cast_slice(words);
+            for (halves, &element) in halves.iter_mut().zip(elements) {
+                halves[key] = element;
+            }
+        }
+    }
+
+    /// The first two registers of sixteen f16, widened.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn widen_halves(self, halves: &[u16; 16]) -> [Self::f32s; 2] {
+        let mut registers = [self.splat_f32s(0.0); 2];
+        let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(&mut registers);
+        for (lane, &half) in lanes.iter_mut().zip(halves) {
+            *lane = widen::Widen::widen(half::f16::from_bits(half));
+        }
+        registers
     }
 
     /// Writes whole registers past the caches. `output` has to be aligned to a register and a

@@ -32,6 +32,8 @@ use super::tile_work::{TileWork, call_for_rows};
 use super::upcoming::Upcoming;
 use super::widen::Widen;
 use crate::element::Elements;
+#[cfg(feature = "half")]
+use crate::lanes::Halves;
 use crate::lanes::{BLOCK_WORDS, Lanes, Meanwhile};
 use crate::plan::Plan;
 use crate::workspace::LINE;
@@ -142,7 +144,11 @@ impl<T: Widen> Source for Unpacked<&[T]> {
     fn panels_at_once<S: Lanes>(&self, rows: usize, head_dim: usize) -> usize {
         const HALF_OF_L1: usize = 16 << 10;
         let narrow = T::PER_WORD > 1 && 4 * PANEL * head_dim * size_of::<T>() <= HALF_OF_L1;
-        if narrow && rows == 1 { 2 } else { 1 }
+        match narrow && rows == 1 {
+            true if T::HALVES && S::F32_LANES == 8 => HALVES_PANELS,
+            true => 2,
+            false => 1,
+        }
     }
 
     #[inline(always)]
@@ -232,6 +238,8 @@ fn tile_of_rows<
     if far {
         next = next.and_further(2 * PANEL);
     }
+    #[cfg(feature = "half")]
+    let mut halves = [Halves::default(); HALVES_PANELS];
     for block in 0..blocks {
         let first_word = block * BLOCK_WORDS;
         let first_dim = first_word * T::PER_WORD;
@@ -240,6 +248,11 @@ fn tile_of_rows<
             next.prefetch_block(simd);
         }
         let words = Words { rows: &rows[first_word..], stride, first_dim: first_dim % QUERY_RUN };
+        #[cfg(feature = "half")]
+        if const { T::HALVES && ROWS == 1 && REGISTERS == 2 && PANELS == HALVES_PANELS } {
+            words.multiply_add_halves(simd, &query[0], &mut halves, sums[0].as_flattened_mut());
+            continue;
+        }
         // A single row has one chain a register: two of a panel side by side share each element of
         // the query.
         if const { ROWS == 1 && REGISTERS.is_multiple_of(2) } {
@@ -263,6 +276,10 @@ fn tile_of_rows<
     sums
 }
 
+/// Panels of f16 that a single row takes by way of L1, where registers have eight lanes: enough chains that
+/// these do not wait for each other.
+const HALVES_PANELS: usize = 4;
+
 /// Some words of keys as the caller has them.
 struct Words<'a> {
     /// The rows of the keys from these words on.
@@ -273,6 +290,36 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
+    /// All their dimensions of some panels of f16 and a single row. They go by way of L1, where an instruction
+    /// widens what it loads: then half as many others transpose.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn multiply_add_halves<S: Lanes>(
+        &self,
+        simd: S,
+        query: &[f32; QUERY_RUN],
+        panels: &mut [Halves; HALVES_PANELS],
+        sums: &mut [S::f32s],
+    ) {
+        for (i, panel) in panels.iter_mut().enumerate() {
+            simd.transpose_halves(&self.rows[i * PANEL * self.stride..], self.stride, panel);
+        }
+        for dim in 0..2 * BLOCK_WORDS {
+            let element = simd.splat_f32s(query[self.first_dim + dim]);
+            let (registers, _) = sums.as_chunks_mut::<2>();
+            for (sums, panel) in registers.iter_mut().zip(&*panels) {
+                let keys = simd.widen_halves(&panel[dim]);
+                for (sum, keys) in sums.iter_mut().zip(keys) {
+                    *sum = simd.mul_add_f32s(element, keys, *sum);
+                }
+            }
+        }
+        for sum in sums {
+            *sum = simd.settled(*sum);
+        }
+        simd.end_dimension();
+    }
+
     /// All their dimensions of `TOGETHER` registers of keys, the first of which is this one of all.
     #[inline(always)]
     fn multiply_add<

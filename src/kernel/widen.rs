@@ -4,7 +4,7 @@
 //! Memory is read in *words* of 32 bits, each one f32 or two neighbouring narrow elements, so that
 //! narrow keys have the same blocks, of twice as many dimensions. bf16 are transposed by the same
 //! instructions as f32, two dimensions at a time, and widened afterwards; f16 as the instruction set
-//! does it best ([`Lanes::load_transposed_f16`]).
+//! does it best ([`Lanes::load_transposed_f16`], [`Lanes::transpose_halves`]).
 
 use crate::lanes::{BLOCK_WORDS, Lanes};
 
@@ -12,6 +12,9 @@ use crate::lanes::{BLOCK_WORDS, Lanes};
 pub(crate) trait Widen: Copy {
     /// Elements of a word.
     const PER_WORD: usize;
+
+    /// Whether they are f16.
+    const HALVES: bool = false;
 
     fn widen(self) -> f32;
 
@@ -79,6 +82,7 @@ impl Widen for half::bf16 {
 #[cfg(feature = "half")]
 impl Widen for half::f16 {
     const PER_WORD: usize = 2;
+    const HALVES: bool = true;
 
     #[inline(always)]
     fn widen(self) -> f32 {

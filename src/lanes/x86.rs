@@ -1,5 +1,7 @@
 //! AVX2 and AVX-512.
 
+#[cfg(feature = "half")]
+use super::Halves;
 use super::meanwhile::{LINES_AHEAD, LineCopy, Meanwhile};
 use super::{BLOCK_WORDS, Kernel, Lanes, TileShape};
 use core::arch::{asm, x86_64::*};
@@ -316,14 +318,15 @@ unsafe fn transpose_f16_8(rows: *const f32, row_stride: usize) -> [[__m256; 2]; 
     [[a, b], [c, d], [e, f], [g, h]]
 }
 
-/// As [`transpose_f16_8`], of sixteen rows: here it takes less to transpose first and to widen whole registers then.
+/// Eight dimensions of sixteen rows of f16 that are `row_stride` words apart, not widened: those of a dimension
+/// in a register.
 ///
 /// # Safety
 /// Each row has to have 4 words.
 #[cfg(feature = "half")]
 #[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn transpose_f16_16(rows: *const f32, row_stride: usize) -> [[__m512; 2]; BLOCK_WORDS] {
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_halves_16(rows: *const f32, row_stride: usize) -> [__m256i; 2 * BLOCK_WORDS] {
     // SAFETY: the caller's promise.
     let ([a, b, c, d], [e, f, g, h]) = unsafe {
         let fifth = rows.wrapping_add(4 * row_stride);
@@ -334,20 +337,62 @@ unsafe fn transpose_f16_16(rows: *const f32, row_stride: usize) -> [[__m512; 2];
         (_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b))
     };
     let by_words = |a, b| (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-    let widened = |a, b| {
-        let (first, second) = (_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
-        [_mm512_cvtph_ps(first), _mm512_cvtph_ps(second)]
-    };
     let ((ab_0, ab_4), (cd_0, cd_4)) = (by_halves(a, b), by_halves(c, d));
     let ((ef_0, ef_4), (gh_0, gh_4)) = (by_halves(e, f), by_halves(g, h));
     let ((abcd_0, abcd_2), (abcd_4, abcd_6)) = (by_words(ab_0, cd_0), by_words(ab_4, cd_4));
     let ((efgh_0, efgh_2), (efgh_4, efgh_6)) = (by_words(ef_0, gh_0), by_words(ef_4, gh_4));
     [
-        widened(abcd_0, efgh_0),
-        widened(abcd_2, efgh_2),
-        widened(abcd_4, efgh_4),
-        widened(abcd_6, efgh_6),
+        _mm256_unpacklo_epi64(abcd_0, efgh_0),
+        _mm256_unpackhi_epi64(abcd_0, efgh_0),
+        _mm256_unpacklo_epi64(abcd_2, efgh_2),
+        _mm256_unpackhi_epi64(abcd_2, efgh_2),
+        _mm256_unpacklo_epi64(abcd_4, efgh_4),
+        _mm256_unpackhi_epi64(abcd_4, efgh_4),
+        _mm256_unpacklo_epi64(abcd_6, efgh_6),
+        _mm256_unpackhi_epi64(abcd_6, efgh_6),
     ]
+}
+
+/// As [`transpose_f16_8`], of sixteen rows: here it takes less to transpose first and to widen whole registers then.
+///
+/// # Safety
+/// Each row has to have 4 words.
+#[cfg(feature = "half")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_f16_16(rows: *const f32, row_stride: usize) -> [[__m512; 2]; BLOCK_WORDS] {
+    // SAFETY: the caller's promise.
+    let [a, b, c, d, e, f, g, h] = unsafe { transpose_halves_16(rows, row_stride) };
+    [
+        [_mm512_cvtph_ps(a), _mm512_cvtph_ps(b)],
+        [_mm512_cvtph_ps(c), _mm512_cvtph_ps(d)],
+        [_mm512_cvtph_ps(e), _mm512_cvtph_ps(f)],
+        [_mm512_cvtph_ps(g), _mm512_cvtph_ps(h)],
+    ]
+}
+
+/// Sixteen f16, widened. Assembly, because pulp's AVX2 does not stand for F16C, and because the compiler would take
+/// what was stored a moment ago from registers, which takes it apart first.
+///
+/// # Safety
+/// The CPU has to have F16C.
+#[cfg(feature = "half")]
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn widen_halves_16(halves: &[u16; 16]) -> [__m256; 2] {
+    let (first, second);
+    // SAFETY: the caller's promise; the assembly reads the sixteen.
+    unsafe {
+        asm!(
+            "vcvtph2ps {first}, xmmword ptr [{halves}]",
+            "vcvtph2ps {second}, xmmword ptr [{halves} + 16]",
+            first = out(ymm_reg) first,
+            second = lateout(ymm_reg) second,
+            halves = in(reg) halves,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    [first, second]
 }
 
 /// What is the same for both.
@@ -447,6 +492,22 @@ impl Lanes for V3 {
         assert!(rows.len() >= 7 * row_stride + BLOCK_WORDS);
         // SAFETY: `self` proves AVX2, and `Isa` F16C; the assertion keeps the last row inside `rows`.
         pulp::cast(unsafe { transpose_f16_8(rows.as_ptr(), row_stride) })
+    }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn transpose_halves(self, rows: &[f32], row_stride: usize, halves: &mut Halves) {
+        assert!(rows.len() >= 15 * row_stride + BLOCK_WORDS);
+        // SAFETY: `self` proves AVX2; the assertion keeps the last row inside `rows`.
+        *halves = pulp::cast(unsafe { transpose_halves_16(rows.as_ptr(), row_stride) });
+        self.end_dimension();
+    }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn widen_halves(self, halves: &[u16; 16]) -> [Self::f32s; 2] {
+        // SAFETY: `self` proves AVX2, and `Isa` F16C.
+        unsafe { widen_halves_16(halves) }.map(pulp::cast)
     }
 
     #[inline(always)]
