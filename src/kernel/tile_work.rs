@@ -5,6 +5,9 @@ use crate::lanes::{Kernel, Lanes};
 
 /// Work on a tile, in which the number of its rows is a constant.
 pub(crate) trait TileWork: Sized {
+    /// Whether a single row is better off with registers of half as many lanes.
+    const HALF_REGISTERS: bool = false;
+
     /// As [`Kernel::run`].
     fn run<S: Lanes, const ROWS: usize, const REGISTERS: usize>(self, simd: S);
 }
@@ -14,6 +17,7 @@ pub(crate) trait TileWork: Sized {
 pub(crate) fn call_for_rows<S: Lanes, W: TileWork>(simd: S, rows: usize, work: W) {
     match rows {
         0 => {}
+        1 if const { W::HALF_REGISTERS } => simd.call_half(OfRows::<_, 1>(work)),
         1 => simd.call(OfRows::<_, 1>(work)),
         2 => simd.call(OfRows::<_, 2>(work)),
         3 if const { S::TILE.rows > 2 } => simd.call(OfRows::<_, 3>(work)),
