@@ -150,11 +150,7 @@ impl<T: Widen> Source for Unpacked<&[T]> {
     fn panels_at_once<S: Lanes>(&self, rows: usize, head_dim: usize) -> usize {
         const HALF_OF_L1: usize = 16 << 10;
         let narrow = T::PER_WORD > 1 && 4 * PANEL * head_dim * size_of::<T>() <= HALF_OF_L1;
-        match narrow && rows == 1 {
-            true if T::HALVES && S::F32_LANES == 8 => HALVES_PANELS,
-            true => 2,
-            false => 1,
-        }
+        if narrow && rows == 1 { 2 } else { 1 }
     }
 
     #[inline(always)]
@@ -245,29 +241,31 @@ fn tile_of_rows<
         next = next.and_further(2 * PANEL);
     }
     #[cfg(feature = "half")]
-    let mut halves = [Halves::default(); HALVES_PANELS];
+    let mut halves = [Halves::default(); PANELS];
     for block in 0..blocks {
         let first_word = block * BLOCK_WORDS;
         let first_dim = first_word * T::PER_WORD;
         let query = &query[first_dim / QUERY_RUN];
-        for _ in 0..PANELS {
-            next.prefetch_block(simd);
-        }
         let words = Words { rows: &rows[first_word..], stride, first_dim: first_dim % QUERY_RUN };
         #[cfg(feature = "half")]
-        if const { T::HALVES && ROWS == 1 && REGISTERS == 2 && PANELS == HALVES_PANELS } {
-            words.multiply_add_halves(simd, &query[0], &mut halves, sums[0].as_flattened_mut());
+        if const { by_way_of_l1::<T>(ROWS, PANELS, REGISTERS) } {
+            let sums = sums[0].as_flattened_mut();
+            words.multiply_add_halves(simd, &query[0], &mut next, &mut halves, sums);
             continue;
         }
-        // A single row has one chain a register: two of a panel side by side share each element of
-        // the query.
-        if const { ROWS == 1 && REGISTERS.is_multiple_of(2) } {
-            for pair in 0..PANELS * REGISTERS / 2 {
-                words.multiply_add::<S, T, _, _, _, 2>(simd, query, 2 * pair, &mut sums);
-            }
-        } else {
-            for register in 0..PANELS * REGISTERS {
-                words.multiply_add::<S, T, _, _, _, 1>(simd, query, register, &mut sums);
+        for panel in 0..PANELS {
+            next.prefetch_block(simd);
+            let registers = panel * REGISTERS..(panel + 1) * REGISTERS;
+            // A single row has one chain a register: two of a panel side by side share each element of
+            // the query.
+            if const { ROWS == 1 && REGISTERS.is_multiple_of(2) } {
+                for register in registers.step_by(2) {
+                    words.multiply_add::<S, T, _, _, _, 2>(simd, query, register, &mut sums);
+                }
+            } else {
+                for register in registers {
+                    words.multiply_add::<S, T, _, _, _, 1>(simd, query, register, &mut sums);
+                }
             }
         }
     }
@@ -282,9 +280,12 @@ fn tile_of_rows<
     sums
 }
 
-/// Panels of f16 that a single row takes by way of L1, where registers have eight lanes: enough chains that
-/// these do not wait for each other.
-const HALVES_PANELS: usize = 4;
+/// Whether keys are transposed as halves of words into L1, where an instruction widens what it loads: f16 for a
+/// single row with registers of eight lanes.
+#[cfg(feature = "half")]
+const fn by_way_of_l1<T: Widen>(rows: usize, panels: usize, registers: usize) -> bool {
+    T::HALVES && rows == 1 && panels == 2 && registers == 2
+}
 
 /// Some words of keys as the caller has them.
 struct Words<'a> {
@@ -296,18 +297,20 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    /// All their dimensions of some panels of f16 and a single row. They go by way of L1, where an instruction
-    /// widens what it loads: then half as many others transpose.
+    /// All their dimensions of some panels for a single row, [by way of L1](by_way_of_l1); asks for as much of what is
+    /// next.
     #[cfg(feature = "half")]
     #[inline(always)]
     fn multiply_add_halves<S: Lanes>(
         &self,
         simd: S,
         query: &[f32; QUERY_RUN],
-        panels: &mut [Halves; HALVES_PANELS],
+        next: &mut Ahead,
+        panels: &mut [Halves],
         sums: &mut [S::f32s],
     ) {
         for (i, panel) in panels.iter_mut().enumerate() {
+            next.prefetch_block(simd);
             simd.transpose_halves(&self.rows[i * PANEL * self.stride..], self.stride, panel);
         }
         for dim in 0..2 * BLOCK_WORDS {
