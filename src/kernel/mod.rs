@@ -25,6 +25,7 @@ pub(crate) mod exp;
 mod exponentials;
 mod output;
 pub(crate) mod pack;
+mod pages;
 pub(crate) mod queries;
 pub(crate) mod row_softmax;
 mod short;

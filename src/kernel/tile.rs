@@ -27,6 +27,7 @@
 use super::block::Row;
 use super::output::Writer;
 use super::pack::{Ahead, HeadRows, PANEL};
+use super::pages::ask_for_pages;
 use super::queries::QUERY_RUN;
 use super::tile_work::{TileWork, call_for_rows};
 use super::upcoming::Upcoming;
@@ -134,6 +135,9 @@ impl Source for Packed<'_> {
         meanwhile: &mut Meanwhile,
     ) -> Sums<S, ROWS, PANELS, REGISTERS> {
         let panels = &self.panels[key * head_dim..][..PANELS * PANEL * head_dim];
+        if self.far && const { ROWS <= 4 } {
+            ask_for_pages(simd, panels.as_ptr_range());
+        }
         let (panels, _) = S::as_simd_f32s(panels).0.as_chunks::<REGISTERS>();
         let panel = |i: usize| &panels[i * head_dim..][..head_dim];
         tile(simd, query, core::array::from_fn(panel), Some(meanwhile))
@@ -239,6 +243,9 @@ fn tile_of_rows<
     let mut next = Ahead::of_rows(&words, first_key + keys, head_dim / T::PER_WORD);
     if far {
         next = next.and_further(2 * PANEL);
+        if stride == head_dim / T::PER_WORD {
+            ask_for_pages(simd, rows[..keys * stride].as_ptr_range());
+        }
     }
     #[cfg(feature = "half")]
     let mut halves = [Halves::default(); PANELS];
