@@ -14,6 +14,7 @@ pub(crate) trait Widen: Copy {
     const PER_WORD: usize;
 
     /// Whether they are f16.
+    #[cfg(feature = "half")]
     const HALVES: bool = false;
 
     fn widen(self) -> f32;
