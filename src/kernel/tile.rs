@@ -118,11 +118,18 @@ trait Source: Copy {
     ) -> Sums<S, ROWS, PANELS, REGISTERS>;
 }
 
+impl Packed<'_> {
+    /// Whether so many rows wait for panels: more take longer over one than it takes to come.
+    #[inline(always)]
+    fn waits(&self, rows: usize) -> bool {
+        self.far && rows <= 4
+    }
+}
+
 impl Source for Packed<'_> {
-    /// More rows take longer over a panel than it takes to come.
     #[inline(always)]
     fn panels_at_once<S: Lanes>(&self, rows: usize, _: usize) -> usize {
-        if self.far && rows <= 4 { 1 } else { usize::MAX }
+        if self.waits(rows) { 1 } else { usize::MAX }
     }
 
     #[inline(always)]
@@ -135,7 +142,7 @@ impl Source for Packed<'_> {
         meanwhile: &mut Meanwhile,
     ) -> Sums<S, ROWS, PANELS, REGISTERS> {
         let panels = &self.panels[key * head_dim..][..PANELS * PANEL * head_dim];
-        if self.far && const { ROWS <= 4 } {
+        if self.waits(ROWS) {
             ask_for_pages(simd, panels.as_ptr_range());
         }
         let (panels, _) = S::as_simd_f32s(panels).0.as_chunks::<REGISTERS>();
@@ -240,10 +247,12 @@ fn tile_of_rows<
     let rows = &words.data[first_key * stride..];
     let blocks = head_dim / (BLOCK_WORDS * T::PER_WORD);
     let keys = PANELS * PANEL;
-    let mut next = Ahead::of_rows(&words, first_key + keys, head_dim / T::PER_WORD);
+    let row_words = head_dim / T::PER_WORD;
+    let mut next = Ahead::of_rows(&words, first_key + keys, row_words);
     if far {
         next = next.and_further(2 * PANEL);
-        if stride == head_dim / T::PER_WORD {
+        // Rows that do not follow on each other are no stream.
+        if stride == row_words {
             ask_for_pages(simd, rows[..keys * stride].as_ptr_range());
         }
     }
