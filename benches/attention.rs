@@ -3,8 +3,8 @@
 
 use criterion::{Criterion, Throughput};
 use softdot::{
-    Attention, Isa, Keys, PackedKeys, Stage, TensorMut, TensorRef, Threads, Workspace, reference,
-    scaled_softmax_on,
+    Attention, Isa, Keys, Logits, Outputs, PackedKeys, Primitives, TensorMut, TensorRef, Threads,
+    Workspace, reference,
 };
 use std::hint::black_box;
 
@@ -20,7 +20,8 @@ struct Task {
     query_rows: usize,
     keys: usize,
     head_dim: usize,
-    stage: Stage,
+    /// The logits that are computed, or else the weights.
+    logits: Option<Logits>,
     packed: bool,
 }
 
@@ -31,7 +32,7 @@ const PREFILL: Task = Task {
     query_rows: 2048,
     keys: 2048,
     head_dim: 128,
-    stage: Stage::Weights,
+    logits: None,
     packed: false,
 };
 
@@ -64,7 +65,7 @@ const TASKS: [Task; 8] = [
         ..PREFILL
     },
     PREFILL,
-    Task { name: "scores/8x2048x2048/d128", stage: Stage::Scores, ..PREFILL },
+    Task { name: "scores/8x2048x2048/d128", logits: Some(Logits::Scores), ..PREFILL },
     DECODE,
     Task { name: "decode/packed/32x1x4096/d128", packed: true, ..DECODE },
     Task { name: "decode/grouped-packed/32on8x1x4096/d128", kv_heads: 8, packed: true, ..DECODE },
@@ -121,21 +122,23 @@ impl Trial {
         let view = TensorRef::new(&self.key[..], [kv_heads, keys, head_dim]);
         let key = self.packed.as_ref().map_or(Keys::View(view.into()), Keys::Packed);
         let output = TensorMut::new(&mut self.output[..], [q_heads, query_rows, keys]);
-        attention
-            .compute_into(query, key, output, &mut self.workspace)
-            .expect("the views fit each other");
+        let outputs = match self.task.logits {
+            Some(stage) => Outputs::new().logits(stage, output),
+            None => Outputs::new().weights(output),
+        };
+        attention.run(query, key, outputs, &mut self.workspace).expect("the views fit each other");
     }
 
     /// Compares the first and the last row of the output with the definition.
     fn check(&self) {
-        let Task { q_heads, kv_heads, query_rows, keys, head_dim, stage, name, .. } = self.task;
+        let Task { q_heads, kv_heads, query_rows, keys, head_dim, logits, name, .. } = self.task;
         for (query_row, kv_head) in [(0, 0), (q_heads * query_rows - 1, kv_heads - 1)] {
             let query = &self.query[query_row * head_dim..][..head_dim];
             let key = &self.key[kv_head * keys * head_dim..][..keys * head_dim];
             let scale = (head_dim as f64).sqrt().recip();
-            let expected = match stage {
-                Stage::Scores => reference::scores(query, key, head_dim, scale),
-                _ => reference::weights(query, key, head_dim, scale),
+            let expected = match logits {
+                Some(_) => reference::scores(query, key, head_dim, scale),
+                None => reference::weights(query, key, head_dim, scale),
             };
             check_row(name, &self.output[query_row * keys..][..keys], &expected);
         }
@@ -166,7 +169,7 @@ fn attention(criterion: &mut Criterion) {
         let mut trial = Trial::new(task);
         for isa in isas() {
             for (name, threads) in [("serial", Threads::Serial), ("pool", Threads::Pool)] {
-                let attention = Attention::new().stage(task.stage).isa(isa).threads(threads);
+                let attention = Attention::new().isa(isa).threads(threads);
                 trial.output.fill(f32::NAN);
                 trial.call(&attention);
                 trial.check();
@@ -189,8 +192,9 @@ fn softmax(criterion: &mut Criterion) {
         let mut output = vec![f32::NAN; elements];
         group.throughput(Throughput::Elements(elements as u64));
         for isa in isas() {
+            let primitives = Primitives::on(isa).expect("available");
             let call = |row: &[f32], output: &mut [f32]| {
-                scaled_softmax_on(isa, row, SCALE, output).expect("equal lengths");
+                primitives.scaled_softmax(row, SCALE, output).expect("equal lengths");
             };
             output.fill(f32::NAN);
             call(&row, &mut output);

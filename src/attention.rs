@@ -1,105 +1,31 @@
 //! The options of a call, and the calls on them.
 
+use crate::caches::Caches;
+use crate::call::Call;
+use crate::dispatch;
 use crate::driver;
-use crate::element::Element;
 use crate::error::Error;
+use crate::extents::Extents;
 use crate::isa::Isa;
-use crate::kernel::Call;
-use crate::packed_keys::PackedKeys;
-use crate::plan::Plan;
-use crate::positions::{Causal, Positions};
-use crate::problem::{Extents, Inputs, Output};
-use crate::tensor::{Tensor, TensorMut, TensorRef, View, ViewMut, element_count};
+use crate::keys::Keys;
+use crate::options::{Logits, Options, Threads};
+use crate::outputs::Outputs;
+use crate::plan::{Plan, Workload};
+use crate::positions::Causal;
+use crate::problem::{Goal, Inputs, KeyInput, Problem};
+use crate::targets::{SoftmaxTargets, Targets};
+use crate::tensor::{Tensor, TensorMut, TensorRef, View, element_count};
 use crate::workspace::Workspace;
 use alloc::vec::Vec;
-use core::f64::consts::LOG2_E;
-
-/// What a call computes: the weights, or the logits at one of three points on the way to them.
-///
-/// scale → softcap → bias and ALiBi → exclusion → sink → softmax (docs/semantics.md).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Stage {
-    /// The scaled logits, `scale · q·k`, of every key that exists. Keys beyond a length are −∞.
-    Scores,
-    /// The scores after the softcap, `softcap · tanh(score / softcap)`, of every key that exists.
-    Capped,
-    /// The logits that the softmax sees: capped scores plus bias and ALiBi; −∞ where excluded.
-    Biased,
-    /// The attention weights, the softmax over the keys: each row sums to 1, or is 0 throughout if
-    /// nothing is left of it.
-    #[default]
-    Weights,
-}
-
-/// `scale · log2(e)`, rounded once, kept finite.
-pub(crate) fn log2_units(scale: f32) -> f32 {
-    ((f64::from(scale) * LOG2_E) as f32).clamp(f32::MIN, f32::MAX)
-}
-
-/// A logit in the units of a stage: log2 where exponentials follow.
-pub(crate) fn in_units_of(stage: Stage, logit: f32) -> f32 {
-    match stage {
-        Stage::Weights => (f64::from(logit) * LOG2_E) as f32,
-        Stage::Scores | Stage::Capped | Stage::Biased => logit,
-    }
-}
-
-/// `1/√head_dim`; 1 if there are no dimensions.
-pub(crate) fn default_scale(head_dim: usize) -> f32 {
-    let root = pulp::Simd::sqrt_f64s(pulp::Scalar, head_dim.max(1) as f64);
-    (1.0 / root) as f32
-}
-
-/// Which threads share the work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Threads {
-    /// Those of the current rayon pool: the global one, or the one whose `install` the call is
-    /// inside. Work too small to share stays on the caller's thread and wakes nobody. Without
-    /// the feature `rayon` this is the same as `Serial`.
-    #[default]
-    Pool,
-    /// The caller's thread alone, for hosts that bring their own threads.
-    Serial,
-}
 
 /// Multiply-adds below which a call stays on the caller's thread: about what waking a thread and
 /// waiting for it costs (docs/performance.md).
 const SERIAL_WORK: usize = 1 << 20;
 
-/// Keys as a view, or packed.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Keys<'a> {
-    /// `[batch, kv_heads, keys, head_dim]` with any strides.
-    View(View<'a>),
-    /// Kept in panels from call to call.
-    Packed(&'a PackedKeys),
-}
-
-impl<'a, T: Element> From<TensorRef<'a, T>> for Keys<'a> {
-    fn from(view: TensorRef<'a, T>) -> Self {
-        Keys::View(view.into())
-    }
-}
-
-impl<'a> From<View<'a>> for Keys<'a> {
-    fn from(view: View<'a>) -> Self {
-        Keys::View(view)
-    }
-}
-
-impl<'a> From<&'a PackedKeys> for Keys<'a> {
-    fn from(packed: &'a PackedKeys) -> Self {
-        Keys::Packed(packed)
-    }
-}
-
 /// The options of attention, to be reused over calls.
 ///
 /// ```
-/// use softdot::{Attention, TensorRef, TensorMut, Workspace};
+/// use softdot::{Attention, Outputs, TensorRef, TensorMut, Workspace};
 ///
 /// // 1 batch entry, 4 query heads on 2 key heads, 3 queries, 5 keys, 8 dimensions.
 /// let query = [0.5f32; 4 * 3 * 8];
@@ -108,33 +34,28 @@ impl<'a> From<&'a PackedKeys> for Keys<'a> {
 ///
 /// let query = TensorRef::new(&query[..], [4, 3, 8]);
 /// let key = TensorRef::new(&key[..], [2, 5, 8]);
-/// let weights = attention.compute(query, key)?;
+/// let weights = attention.weights(query, key)?;
 /// assert_eq!(weights.len(), 4 * 3 * 5);
 /// assert!(weights.iter().all(|w| (w - 0.2).abs() < 1e-6));
 ///
-/// // Into your own memory, without allocating once the workspace is warm.
-/// let mut output = [0.0; 4 * 3 * 5];
+/// // Into your own memory, without allocating once the workspace has grown.
+/// let mut memory = [0.0; 4 * 3 * 5];
 /// let mut workspace = Workspace::new();
-/// attention.compute_into(query, key, TensorMut::new(&mut output[..], [4, 3, 5]), &mut workspace)?;
-/// assert_eq!(output[..], weights[..]);
+/// let outputs = Outputs::new().weights(TensorMut::new(&mut memory[..], [4, 3, 5]));
+/// attention.run(query, key, outputs, &mut workspace)?;
+/// assert_eq!(memory[..], weights[..]);
 /// # Ok::<(), softdot::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Attention<'a> {
-    pub(crate) scale: Option<f32>,
-    pub(crate) softcap: Option<f32>,
-    pub(crate) bias: Option<View<'a>>,
-    pub(crate) alibi_slopes: Option<&'a [f32]>,
-    pub(crate) mask: Option<Tensor<&'a [bool]>>,
-    pub(crate) positions: Positions<'a>,
-    pub(crate) sinks: Option<&'a [f32]>,
-    pub(crate) stage: Stage,
+    options: Options<'a>,
     isa: Option<Isa>,
     threads: Threads,
 }
 
 impl<'a> Attention<'a> {
-    /// Weights, `scale = 1/√head_dim`, on the widest instruction set and the current pool.
+    /// `scale = 1/√head_dim` and no other option, on the widest instruction set and the current
+    /// pool.
     pub fn new() -> Self {
         Self::default()
     }
@@ -143,7 +64,7 @@ impl<'a> Attention<'a> {
     /// (Vaswani et al. 2017, section 3.2.1).
     #[must_use]
     pub fn scale(mut self, scale: f32) -> Self {
-        self.scale = Some(scale);
+        self.options.scale = Some(scale);
         self
     }
 
@@ -151,7 +72,7 @@ impl<'a> Attention<'a> {
     /// and mask (Gemma 2). Finite and above 0.
     #[must_use]
     pub fn softcap(mut self, softcap: f32) -> Self {
-        self.softcap = Some(softcap);
+        self.options.softcap = Some(softcap);
         self
     }
 
@@ -159,7 +80,7 @@ impl<'a> Attention<'a> {
     /// as that of the result or 1, any strides. −∞ excludes.
     #[must_use]
     pub fn bias(mut self, bias: impl Into<View<'a>>) -> Self {
-        self.bias = Some(bias.into());
+        self.options.bias = Some(bias.into());
         self
     }
 
@@ -168,7 +89,7 @@ impl<'a> Attention<'a> {
     /// [`Attention::causal`] says.
     #[must_use]
     pub fn alibi_slopes(mut self, slopes: &'a [f32]) -> Self {
-        self.alibi_slopes = Some(slopes);
+        self.options.alibi_slopes = Some(slopes);
         self
     }
 
@@ -176,7 +97,7 @@ impl<'a> Attention<'a> {
     /// each extent as that of the result or 1, any strides.
     #[must_use]
     pub fn mask(mut self, mask: Tensor<&'a [bool]>) -> Self {
-        self.mask = Some(mask);
+        self.options.mask = Some(mask);
         self
     }
 
@@ -184,7 +105,7 @@ impl<'a> Attention<'a> {
     /// [`Causal::BottomRight`], for those options that count from there.
     #[must_use]
     pub fn causal(mut self, causal: Causal) -> Self {
-        self.positions.causal = Some(causal);
+        self.options.positions.causal = Some(causal);
         self
     }
 
@@ -196,14 +117,14 @@ impl<'a> Attention<'a> {
         left: impl Into<Option<usize>>,
         right: impl Into<Option<usize>>,
     ) -> Self {
-        self.positions.window = (left.into(), right.into());
+        self.options.positions.window = (left.into(), right.into());
         self
     }
 
     /// How many keys each batch entry has, the first ones; nothing beyond them is read.
     #[must_use]
     pub fn key_lengths(mut self, lengths: &'a [usize]) -> Self {
-        self.positions.key_lengths = Some(lengths);
+        self.options.positions.key_lengths = Some(lengths);
         self
     }
 
@@ -211,14 +132,7 @@ impl<'a> Attention<'a> {
     /// (GPT-OSS). Neither scaled nor capped; −∞ is no sink.
     #[must_use]
     pub fn sinks(mut self, sinks: &'a [f32]) -> Self {
-        self.sinks = Some(sinks);
-        self
-    }
-
-    /// What to compute: weights, or logits on the way to them.
-    #[must_use]
-    pub fn stage(mut self, stage: Stage) -> Self {
-        self.stage = stage;
+        self.options.sinks = Some(sinks);
         self
     }
 
@@ -236,104 +150,169 @@ impl<'a> Attention<'a> {
         self
     }
 
-    /// Scores or weights, dense, `[batch, q_heads, query_rows, keys]`.
+    /// Computes the outputs that are asked for, into the caller's memory.
     ///
     /// `query` is `[batch, q_heads, query_rows, head_dim]`, `key` is
-    /// `[batch, kv_heads, keys, head_dim]`, a [`TensorRef`] or [`&PackedKeys`](PackedKeys);
+    /// `[batch, kv_heads, keys, head_dim]`, a [`TensorRef`] or [`&PackedKeys`](crate::PackedKeys);
     /// `q_heads` is a multiple of `kv_heads`, and query head `h` reads key head
     /// `h / (q_heads / kv_heads)` (grouped-query attention). Extents may be 0: without dimensions
     /// every score is 0, without keys rows are empty.
     ///
+    /// Once `workspace` has seen a call of this size, nothing is allocated (by softdot; rayon's
+    /// queues are its own).
+    ///
     /// # Errors
     /// Views and options that do not fit each other or reach past their data, a scale that is not
-    /// finite, an instruction set that the CPU lacks, memory that cannot be had. See [`Error`].
-    pub fn compute<'k>(
+    /// finite, an instruction set that the CPU lacks, memory that cannot be had. See [`Error`]. Then
+    /// nothing has been written.
+    pub fn run<'k>(
+        &self,
+        query: impl Into<View<'k>>,
+        key: impl Into<Keys<'k>>,
+        outputs: Outputs<'_>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        self.compute(&self.check(query.into(), key.into())?, outputs, workspace)
+    }
+
+    /// The attention weights `softmax(scale · Q Kᵀ + …)`, dense, `[batch, q_heads, query_rows, keys]`.
+    /// Inputs as for [`Attention::run`].
+    ///
+    /// ```
+    /// # use softdot::{Attention, TensorRef};
+    /// let (query, key) = ([1.0f32; 4], [0.5f32, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 1.0]);
+    /// let (query, key) = (TensorRef::new(&query[..], [1, 4]), TensorRef::new(&key[..], [2, 4]));
+    /// let weights = Attention::new().weights(query, key)?;
+    /// assert!((weights[1] / weights[0] - 1f32.exp()).abs() < 1e-6);
+    /// # Ok::<(), softdot::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Attention::run`].
+    pub fn weights<'k>(
         &self,
         query: impl Into<View<'k>>,
         key: impl Into<Keys<'k>>,
     ) -> Result<Vec<f32>, Error> {
-        let (query, key) = (query.into(), key.into());
-        let inputs = Inputs::new(query, key, self)?;
-        let shape = inputs.extents.output_shape();
-        let elements = element_count("output", shape)?;
-        let mut output = Vec::new();
-        output
-            .try_reserve_exact(elements)
-            .map_err(|_| Error::Allocation { argument: "output", elements })?;
-        output.resize(elements, 0.0);
-        self.compute_into(query, key, TensorMut::new(&mut output, shape), &mut Workspace::new())?;
-        Ok(output)
+        let inputs = self.check(query.into(), key.into())?;
+        let (mut memory, shape) = allocate("weights", &inputs.extents)?;
+        let outputs = Outputs::new().weights(TensorMut::new(&mut memory, shape));
+        self.compute(&inputs, outputs, &mut Workspace::new())?;
+        Ok(memory)
     }
 
-    /// As [`Attention::compute`], into the caller's memory.
+    /// The logits at one point on the way to the weights, dense, `[batch, q_heads, query_rows, keys]`.
+    /// Inputs as for [`Attention::run`].
     ///
-    /// `output` is `[batch, q_heads, query_rows, keys]` with any strides that keep its elements
-    /// apart. Elements between them are not touched. Once `workspace` has seen a call of this
-    /// size, nothing is allocated (by softdot; rayon's queues are its own).
+    /// ```
+    /// # use softdot::{Attention, Logits, TensorRef};
+    /// let (query, key) = ([2.0f32; 4], [0.5f32; 4]);
+    /// let (query, key) = (TensorRef::new(&query[..], [1, 4]), TensorRef::new(&key[..], [1, 4]));
+    /// assert_eq!(Attention::new().logits(query, key, Logits::Scores)?, [2.0]);
+    /// # Ok::<(), softdot::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`Attention::compute`]; then nothing has been written.
-    pub fn compute_into<'k, 'o>(
+    /// As [`Attention::run`].
+    pub fn logits<'k>(
         &self,
         query: impl Into<View<'k>>,
         key: impl Into<Keys<'k>>,
-        output: impl Into<ViewMut<'o>>,
-        workspace: &mut Workspace,
-    ) -> Result<(), Error> {
-        let inputs = Inputs::new(query.into(), key.into(), self)?;
-        let output = Output::new(output.into(), &inputs.extents)?;
-        let plan = self.plan_for(&inputs)?;
-        if plan.is_empty() {
-            return Ok(());
-        }
-        let (memory, rows) = workspace.reserve(plan.memory().total(), plan.known_rows())?;
-        driver::run(Call { inputs: &inputs, output: &output, plan: &plan }, memory, rows);
-        Ok(())
+        stage: Logits,
+    ) -> Result<Vec<f32>, Error> {
+        let inputs = self.check(query.into(), key.into())?;
+        let (mut memory, shape) = allocate("logits", &inputs.extents)?;
+        let outputs = Outputs::new().logits(stage, TensorMut::new(&mut memory, shape));
+        self.compute(&inputs, outputs, &mut Workspace::new())?;
+        Ok(memory)
     }
 
-    /// How a call on these views would run.
+    /// How a call for the weights of these views would run.
     ///
     /// ```
     /// # use softdot::{Attention, TensorRef};
     /// let data = [0.0f32; 64 * 32];
     /// let view = TensorRef::new(&data[..], [64, 32]);
-    /// println!("{}", Attention::new().plan(view, view)?);
+    /// let plan = Attention::new().plan(view, view)?;
+    /// assert_eq!((plan.rows, plan.keys, plan.threads), (64, 64, 1));
+    /// println!("{plan}");
     /// # Ok::<(), softdot::Error>(())
     /// ```
     ///
     /// # Errors
-    /// As [`Attention::compute`], but for memory.
+    /// As [`Attention::run`], but for memory.
     pub fn plan<'k>(
         &self,
         query: impl Into<View<'k>>,
         key: impl Into<Keys<'k>>,
     ) -> Result<Plan, Error> {
-        self.plan_for(&Inputs::new(query.into(), key.into(), self)?)
+        let inputs = self.check(query.into(), key.into())?;
+        let problem = Problem::new(&inputs, Goal::Softmax(SoftmaxTargets::default()));
+        let pairs = element_count("weights", inputs.extents.weights_shape())?;
+        let workload = Workload { pair_bytes: pairs * size_of::<f32>(), ..Workload::new(&problem) };
+        self.plan_for(&workload, &inputs.extents)
     }
 
-    fn plan_for(&self, inputs: &Inputs<'_>) -> Result<Plan, Error> {
-        let isa = choose_isa(self.isa)?;
+    fn check<'s>(&self, query: View<'s>, key: Keys<'s>) -> Result<Inputs<'s>, Error>
+    where
+        'a: 's,
+    {
+        let key = match key {
+            Keys::View(view) => KeyInput::View(view),
+            Keys::Packed(packed) => KeyInput::Panels(packed.panels()),
+        };
+        Inputs::new(query, key, &self.options)
+    }
+
+    /// Plans and runs a pass for the logits and one for what follows from the softmax, as far as they
+    /// are asked for.
+    fn compute(
+        &self,
+        inputs: &Inputs<'_>,
+        outputs: Outputs<'_>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        let Targets { logits, softmax } = Targets::new(outputs, &inputs.extents)?;
+        let logits = logits.map(|(stage, target)| Goal::Logits(stage, target));
+        let softmax = (!softmax.is_empty()).then_some(Goal::Softmax(softmax));
+        let passes = [logits, softmax].map(|goal| goal.map(|goal| Problem::new(inputs, goal)));
+        let mut plans = [None, None];
+        for (plan, problem) in plans.iter_mut().zip(&passes) {
+            if let Some(problem) = problem {
+                let wanted = self.plan_for(&Workload::new(problem), &inputs.extents)?;
+                if !wanted.is_empty() {
+                    workspace.grow(wanted.memory().total(), wanted.row_slots())?;
+                    *plan = Some(wanted);
+                }
+            }
+        }
+        for (plan, problem) in plans.iter().zip(&passes) {
+            if let (Some(plan), Some(problem)) = (plan, problem) {
+                let (memory, rows) = workspace.parts(plan.memory().total(), plan.row_slots());
+                driver::run(Call { problem, plan }, memory, rows);
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_for(&self, workload: &Workload, extents: &Extents) -> Result<Plan, Error> {
+        let isa = dispatch::choose(self.isa)?;
         let threads = match self.threads {
-            Threads::Pool if work(&inputs.extents) >= SERIAL_WORK => driver::pool_threads(),
+            Threads::Pool if extents.multiply_adds() >= SERIAL_WORK => driver::pool_threads(),
             _ => 1,
         };
-        Ok(Plan::new(inputs, isa, threads))
+        Ok(Plan::new(workload, isa, threads, &Caches::detect()))
     }
 }
 
-/// Multiply-adds of a call.
-fn work(extents: &Extents) -> usize {
-    (extents.output_shape().iter())
-        .fold(extents.head_dim, |product, &extent| product.saturating_mul(extent))
-}
-
-/// The instruction set asked for, or the one that detection chooses.
-pub(crate) fn choose_isa(asked: Option<Isa>) -> Result<Isa, Error> {
-    match asked {
-        None => Ok(Isa::detect()?.isa),
-        Some(isa) if isa.is_available() => Ok(isa),
-        Some(isa) => Err(Error::IsaUnavailable { isa }),
-    }
+/// Memory for a dense result with an element for each pair of a query row and a key.
+fn allocate(argument: &'static str, extents: &Extents) -> Result<(Vec<f32>, [usize; 4]), Error> {
+    let shape = extents.weights_shape();
+    let elements = element_count(argument, shape)?;
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(elements).map_err(|_| Error::Allocation { argument, elements })?;
+    memory.resize(elements, 0.0);
+    Ok((memory, shape))
 }
 
 /// Attention weights of one head on dense rows: `softmax(query · keyᵀ / √head_dim)`.
@@ -353,7 +332,7 @@ pub(crate) fn choose_isa(asked: Option<Isa>) -> Result<Isa, Error> {
 ///
 /// # Errors
 /// [`Error::Length`] if a slice is not a whole number of rows, and those of
-/// [`Attention::compute`].
+/// [`Attention::weights`].
 pub fn attention_weights(query: &[f32], key: &[f32], head_dim: usize) -> Result<Vec<f32>, Error> {
     let rows = |argument, data: &[f32]| match data.len().checked_rem(head_dim) {
         Some(0) => Ok(data.len() / head_dim),
@@ -366,5 +345,5 @@ pub fn attention_weights(query: &[f32], key: &[f32], head_dim: usize) -> Result<
     };
     let query = TensorRef::new(query, [rows("query", query)?, head_dim]);
     let key = TensorRef::new(key, [rows("key", key)?, head_dim]);
-    Attention::new().compute(query, key)
+    Attention::new().weights(query, key)
 }

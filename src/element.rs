@@ -1,5 +1,7 @@
 //! The types of the caller's elements.
 
+use crate::convert::Storage;
+
 /// A type that queries, keys, biases and results can have: `f32`, and with the feature `half`
 /// `half::f16` and `half::bf16`.
 ///
@@ -44,6 +46,13 @@ macro_rules! element_types {
             /// Whether there are none.
             pub fn is_empty(&self) -> bool {
                 self.len() == 0
+            }
+
+            /// One of them in f32, which is exact.
+            pub(crate) fn widened(&self, index: usize) -> f32 {
+                match self {
+                    $($(#[$attribute])* Elements::$variant(data) => data[index].widen(),)*
+                }
             }
 
             /// Those from `start` on; none if there are fewer.

@@ -1,8 +1,7 @@
-//! Which instruction set runs: a small `Copy` value that travels in the plan, never a global.
+//! The instruction sets: a small `Copy` value that travels in the plan, never a global.
 
-use crate::error::Error;
-use crate::lanes::{Kernel, Lanes};
-use core::{fmt, str::FromStr};
+use crate::layout::TileShape;
+use core::fmt;
 
 /// An instruction set that softdot has kernels for.
 ///
@@ -33,28 +32,6 @@ pub enum EmulatedLanes {
     Four,
     Eight,
     Sixteen,
-}
-
-/// The instruction set that detection chose, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Selection {
-    /// What will run unless [`Attention::isa`](crate::Attention::isa) says otherwise.
-    pub isa: Isa,
-    /// The limit that the environment variable `SOFTDOT_MAX_ISA` sets, if it is there.
-    pub limit: Option<Isa>,
-}
-
-impl fmt::Display for Selection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.limit {
-            None => write!(f, "{}: the widest that this CPU has", self.isa),
-            Some(limit) => write!(
-                f,
-                "{}: the widest that this CPU has and SOFTDOT_MAX_ISA={limit} allows",
-                self.isa
-            ),
-        }
-    }
 }
 
 impl Isa {
@@ -96,7 +73,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => pulp::x86::V3::is_available() && has_f16c(),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => pulp::x86::V4::is_available(),
+            Isa::Avx512 => pulp::x86::V4::is_available() && has_f16c(),
             #[allow(unreachable_patterns, reason = "which arms are left depends on the target")]
             _ => false,
         }
@@ -107,61 +84,25 @@ impl Isa {
         Isa::ALL.into_iter().filter(|isa| isa.is_available())
     }
 
-    /// The widest available instruction set that `SOFTDOT_MAX_ISA` allows, and why.
-    ///
-    /// The variable holds one of the [names](Isa::name) and is read once per process. It limits
-    /// this detection only: an instruction set forced by
-    /// [`Attention::isa`](crate::Attention::isa) runs all the same.
-    ///
-    /// # Errors
-    /// [`Error::UnknownIsa`] if the variable holds anything else.
-    pub fn detect() -> Result<Selection, Error> {
-        #[cfg(feature = "std")]
-        {
-            static DETECTED: std::sync::OnceLock<Result<Selection, Error>> =
-                std::sync::OnceLock::new();
-            DETECTED
-                .get_or_init(|| {
-                    let limit = match std::env::var_os("SOFTDOT_MAX_ISA") {
-                        None => None,
-                        Some(name) => Some(parse("SOFTDOT_MAX_ISA", &name.to_string_lossy())?),
-                    };
-                    Ok(select(limit))
-                })
-                .clone()
-        }
-        #[cfg(not(feature = "std"))]
-        Ok(select(None))
-    }
-
-    /// Runs a kernel compiled for this instruction set.
-    ///
-    /// # Panics
-    /// If the CPU lacks it; every [`Plan`](crate::Plan) and primitive has asked before.
-    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        const PROMISE: &str = "availability is checked before a kernel is dispatched";
+    /// The shape of its register tile.
+    pub(crate) fn tile(self) -> TileShape {
         match self {
-            Isa::Scalar => pulp::Scalar.call(kernel),
+            Isa::Scalar => TileShape::SCALAR,
+            Isa::Neon => TileShape::NEON,
+            Isa::Avx2 => TileShape::AVX2,
+            Isa::Avx512 => TileShape::AVX512,
             #[cfg(feature = "testing")]
-            Isa::Emulated(EmulatedLanes::Four) => pulp::Scalar128b.call(kernel),
+            Isa::Emulated(EmulatedLanes::Four) => TileShape::NEON,
             #[cfg(feature = "testing")]
-            Isa::Emulated(EmulatedLanes::Eight) => pulp::Scalar256b.call(kernel),
+            Isa::Emulated(EmulatedLanes::Eight) => TileShape::AVX2,
             #[cfg(feature = "testing")]
-            Isa::Emulated(EmulatedLanes::Sixteen) => pulp::Scalar512b.call(kernel),
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon => pulp::aarch64::Neon::try_new().expect(PROMISE).call(kernel),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => pulp::x86::V3::try_new().expect(PROMISE).call(kernel),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => pulp::x86::V4::try_new().expect(PROMISE).call(kernel),
-            #[allow(unreachable_patterns, reason = "which arms are left depends on the target")]
-            _ => unreachable!("{PROMISE}"),
+            Isa::Emulated(EmulatedLanes::Sixteen) => TileShape::AVX512,
         }
     }
 }
 
-/// Whether `Lanes::load_transposed_f16` of AVX2 can run: every CPU with AVX2 so far has the
-/// instruction.
+/// Whether the CPU converts f16. The kernels of both x86-64 instruction sets do (AVX-512 runs AVX2's
+/// for few rows of f16 keys); every CPU with AVX2 so far can, but a hypervisor may mask it.
 #[cfg(target_arch = "x86_64")]
 fn has_f16c() -> bool {
     #[cfg(all(feature = "half", feature = "std"))]
@@ -171,26 +112,6 @@ fn has_f16c() -> bool {
     #[cfg(not(all(feature = "half", feature = "std")))]
     {
         cfg!(any(not(feature = "half"), target_feature = "f16c"))
-    }
-}
-
-fn select(limit: Option<Isa>) -> Selection {
-    let isa = Isa::available().filter(|&isa| limit.is_none_or(|limit| isa <= limit)).last();
-    Selection { isa: isa.unwrap_or(Isa::Scalar), limit }
-}
-
-fn parse(argument: &'static str, name: &str) -> Result<Isa, Error> {
-    Isa::ALL
-        .into_iter()
-        .find(|isa| isa.name() == name)
-        .ok_or_else(|| Error::UnknownIsa { argument, found: name.into() })
-}
-
-impl FromStr for Isa {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        parse("isa", name)
     }
 }
 

@@ -19,13 +19,13 @@
 //!
 //! Softcap, bias, ALiBi, masks, causal attention, windows, lengths and sinks are options, and compose.
 //!
-//! [`Attention`] holds the options and takes views with any strides ([`TensorRef`]), grouped
-//! heads, and your own memory ([`Attention::compute_into`]). [`dot`] and [`scaled_softmax`] are
-//! the two primitives by themselves. [`mod@reference`] is the plain definition in f64.
+//! [`Attention`] holds the options and takes views with any strides ([`TensorRef`]) and grouped
+//! heads; [`Outputs`] says what a call computes and into which memory. [`Primitives`] are the dot
+//! product and the softmax of a row by themselves. [`mod@reference`] is the plain definition in f64.
 //!
 //! # Features
-//! - `std` (default): run-time detection of `SOFTDOT_MAX_ISA` and of the cache sizes. Without it
-//!   the crate needs `alloc` only.
+//! - `std` (default): reads the cache sizes, and the environment variable `SOFTDOT_MAX_ISA`, which
+//!   limits the choice of the instruction set. Without it the crate needs `alloc` only.
 //! - `rayon` (default): threads of the current pool.
 //! - `ndarray`: `TensorRef` and `TensorMut` from its views, in place.
 //! - `half`: queries, keys, biases and results in `half::f16` and `half::bf16`.
@@ -39,14 +39,23 @@ extern crate std;
 mod alibi;
 mod attention;
 mod caches;
+mod call;
+mod convert;
+mod disjoint;
+mod dispatch;
 mod driver;
 mod element;
 mod error;
+mod extents;
 mod isa;
 mod kernel;
-mod lanes;
+mod keys;
+mod layout;
+mod memory;
 #[cfg(feature = "ndarray")]
 mod ndarray;
+mod options;
+mod outputs;
 mod packed_keys;
 mod plan;
 mod positions;
@@ -54,77 +63,28 @@ mod primitives;
 mod problem;
 #[cfg(feature = "std")]
 pub mod reference;
-mod shared;
+mod rows;
+mod simd;
+mod targets;
 mod tensor;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
 mod workspace;
 
 pub use alibi::alibi_slopes;
-pub use attention::{Attention, Keys, Stage, Threads, attention_weights};
+pub use attention::{Attention, attention_weights};
 pub use caches::Caches;
+pub use dispatch::DetectedIsa;
 pub use element::{Element, Elements, ElementsMut};
 pub use error::Error;
-pub use isa::{Isa, Selection};
+pub use isa::Isa;
+pub use keys::Keys;
+pub use options::{Logits, Threads};
+pub use outputs::Outputs;
 pub use packed_keys::PackedKeys;
-pub use plan::Plan;
+pub use plan::{KeySource, Path, Plan};
 pub use positions::Causal;
-pub use primitives::{
-    dot, dot_on, scaled_softmax, scaled_softmax_in_place, scaled_softmax_in_place_on,
-    scaled_softmax_on,
-};
+pub use primitives::Primitives;
 pub use tensor::{Shape, Tensor, TensorMut, TensorRef, View, ViewMut};
 pub use workspace::Workspace;
-
-/// What the project's own tests reach into; not part of the interface.
-#[cfg(feature = "testing")]
-#[doc(hidden)]
-pub mod testing {
-    pub use crate::isa::EmulatedLanes;
-    use crate::isa::Isa;
-    use crate::kernel::{exp, tanh};
-    use crate::lanes::{Kernel, Lanes};
-    use core::marker::PhantomData;
-
-    /// The kernels' `exp2`, in place, on a multiple of 16 arguments.
-    pub fn exp2(isa: Isa, arguments: &mut [f32]) {
-        struct Exp2;
-        impl Function for Exp2 {
-            #[inline(always)]
-            fn of<S: Lanes>(simd: S, x: S::f32s) -> S::f32s {
-                exp::exp2(simd, x)
-            }
-        }
-        apply::<Exp2>(isa, arguments);
-    }
-
-    /// The kernels' `tanh`, in place, on a multiple of 16 arguments.
-    pub fn tanh(isa: Isa, arguments: &mut [f32]) {
-        struct Tanh;
-        impl Function for Tanh {
-            #[inline(always)]
-            fn of<S: Lanes>(simd: S, x: S::f32s) -> S::f32s {
-                tanh::tanh(simd, x)
-            }
-        }
-        apply::<Tanh>(isa, arguments);
-    }
-
-    /// A function of the kernels, of every lane by itself.
-    trait Function {
-        fn of<S: Lanes>(simd: S, x: S::f32s) -> S::f32s;
-    }
-
-    fn apply<F: Function>(isa: Isa, arguments: &mut [f32]) {
-        struct InPlace<'a, F>(&'a mut [f32], PhantomData<F>);
-        impl<F: Function> Kernel for InPlace<'_, F> {
-            type Output = ();
-            #[inline(always)]
-            fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
-                for x in S::as_mut_simd_f32s(self.0).0 {
-                    *x = F::of(simd, *x);
-                }
-            }
-        }
-        assert!(isa.is_available() && arguments.len().is_multiple_of(16));
-        isa.run(InPlace(arguments, PhantomData::<F>));
-    }
-}

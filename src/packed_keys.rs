@@ -1,12 +1,14 @@
 //! Keys kept in panels from call to call: a key cache that attention reads at the rate of memory.
 
+use crate::dispatch;
 use crate::element::Elements;
 use crate::error::Error;
 use crate::isa::Isa;
-use crate::kernel::pack::{self, FewRows, HeadRows, PANEL};
-use crate::lanes::{Kernel, Lanes};
-use crate::problem::{expect_extent, head_rows};
-use crate::tensor::{View, element_count};
+use crate::kernel::{PadBuffer, pack_keys, pack_panel};
+use crate::layout::PANEL;
+use crate::rows::{HeadRows, KeyPanels};
+use crate::simd::{Kernel, SimdExt};
+use crate::tensor::{View, element_count, expect_extent};
 use alloc::vec::Vec;
 
 /// Keys in the order in which the kernels read them, `[batch, kv_heads, keys, head_dim]`.
@@ -41,12 +43,14 @@ pub struct PackedKeys {
     keys: usize,
     /// Keys that each head has room for: whole panels.
     capacity: usize,
+    /// The instruction set that packs; detected if there is none.
+    isa: Option<Isa>,
 }
 
 impl PackedKeys {
     /// No keys yet.
     pub fn new(batch: usize, kv_heads: usize, head_dim: usize) -> Self {
-        PackedKeys { data: Vec::new(), batch, kv_heads, head_dim, keys: 0, capacity: 0 }
+        PackedKeys { data: Vec::new(), batch, kv_heads, head_dim, keys: 0, capacity: 0, isa: None }
     }
 
     /// The keys of a view `[batch, kv_heads, keys, head_dim]`.
@@ -59,6 +63,13 @@ impl PackedKeys {
         let mut packed = Self::new(batch, kv_heads, head_dim);
         packed.append(key)?;
         Ok(packed)
+    }
+
+    /// Forces the instruction set that packs keys. The panels have the same bits on each.
+    #[must_use]
+    pub fn isa(mut self, isa: Isa) -> Self {
+        self.isa = Some(isa);
+        self
     }
 
     /// `[batch, kv_heads, keys, head_dim]`.
@@ -115,8 +126,8 @@ impl PackedKeys {
     /// already stay where they are unless the capacity grows.
     ///
     /// # Errors
-    /// [`Error::Extent`] if batch, heads or head_dim differ, errors of the view itself, and those
-    /// of [`PackedKeys::reserve`]; then nothing has changed.
+    /// [`Error::Extent`] if batch, heads or head_dim differ, errors of the view itself,
+    /// [`Error::IsaUnavailable`], and those of [`PackedKeys::reserve`]; then nothing has changed.
     pub fn append<'a>(&mut self, key: impl Into<View<'a>>) -> Result<(), Error> {
         let key = key.into();
         let strides = key.layout.check("key", key.data.len())?;
@@ -125,13 +136,13 @@ impl PackedKeys {
         expect_extent("key", "batch entries", self.batch, from, batch)?;
         expect_extent("key", "heads", self.kv_heads, from, kv_heads)?;
         expect_extent("key", "columns (head_dim)", self.head_dim, from, head_dim)?;
-        let isa = Isa::detect()?.isa;
+        let isa = dispatch::choose(self.isa)?;
         self.reserve(new_keys)?;
         let head_elements = self.capacity * self.head_dim;
         if head_elements > 0 {
             for (head, packed) in self.data.chunks_exact_mut(head_elements).enumerate() {
                 let (batch, kv_head) = (head / self.kv_heads, head % self.kv_heads);
-                let head = head_rows(key.data, strides, batch, kv_head, new_keys);
+                let head = HeadRows::new(key.data, strides, batch, kv_head, new_keys);
                 isa.run(AppendKeys { head, first: self.keys, packed, head_dim });
             }
         }
@@ -144,10 +155,10 @@ impl PackedKeys {
         self.keys = self.keys.min(keys);
     }
 
-    /// The panels of one head, counted over the batch.
-    pub(crate) fn head(&self, head: usize) -> &[f32] {
-        let elements = self.capacity * self.head_dim;
-        &self.data[head * elements..][..elements]
+    /// The panels of all heads.
+    pub(crate) fn panels(&self) -> KeyPanels<'_> {
+        let head_elements = self.capacity * self.head_dim;
+        KeyPanels { data: &self.data, head_elements, shape: self.shape() }
     }
 }
 
@@ -163,7 +174,7 @@ impl Kernel for AppendKeys<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
+    fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
         let AppendKeys { head, first, packed, head_dim } = self;
         let last = first + head.rows;
         let mut key = first;
@@ -172,9 +183,9 @@ impl Kernel for AppendKeys<'_> {
             let (lane, new) = (key % PANEL, key - first);
             let count = (PANEL - lane).min(last - key);
             if count == PANEL {
-                pack::pack_panel(simd, &head, new, &mut FewRows::<PANEL>::new(), panel);
+                pack_panel(simd, &head, new, &mut PadBuffer::<PANEL>::new(), panel);
             } else {
-                pack::pack_keys(&head, new, lane..lane + count, panel);
+                pack_keys(&head, new, lane..lane + count, panel);
             }
             key += count;
         }

@@ -1,31 +1,29 @@
-//! How a call will run: plain data from a pure function of the problem, the machine and the
-//! number of threads. Nothing here changes a bit of the result.
+//! How a call will run: plain data, a pure function of the workload, the instruction set, the number
+//! of threads and the cache sizes. Nothing here changes a bit of the result.
 
-use crate::attention::Stage;
 use crate::caches::Caches;
 use crate::isa::Isa;
-use crate::kernel::block::Row;
-use crate::kernel::pack::PANEL;
-use crate::kernel::queries::QUERY_RUN;
-use crate::kernel::softmax::SEGMENT;
-use crate::lanes::{Kernel, Lanes, TileShape};
-use crate::problem::{Inputs, KeyForm};
-use crate::workspace::LINE;
+use crate::layout::{LINE, PANEL, QUERY_CHUNK, SEGMENT, TileShape};
+use crate::memory::Memory;
+use crate::problem::Problem;
+use crate::rows::Row;
+use crate::simd::Staging;
 use core::{fmt, ops::Range};
 
-/// Padding a head's keys to whole panels adds less than this.
-pub(crate) const MARGIN: usize = PANEL;
-
 /// Query rows of a block at most: enough for a panel of keys to pay for its way into L1.
-const MOST_BLOCK_ROWS: usize = 48;
+const MAX_BLOCK_ROWS: usize = 48;
 
-/// Tasks per thread that even out what the threads get.
+/// Tasks per thread, so that uneven ones even out.
 const TASKS_PER_THREAD: usize = 16;
+
+/// Elements of the memory in which lines are assembled.
+const STAGING: usize = size_of::<Staging>() / size_of::<f32>();
 
 /// How a call will run; made by [`Attention::plan`](crate::Attention::plan).
 ///
 /// `Display` prints it in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Plan {
     /// The instruction set.
     pub isa: Isa,
@@ -33,117 +31,176 @@ pub struct Plan {
     pub threads: usize,
     /// Bytes of the workspace that the call needs.
     pub workspace_bytes: usize,
-    pub(crate) stage: Stage,
-    /// Whether keys are packed before the rows of their head.
-    pub(crate) key_access: KeyAccess,
+    /// Where tiles read keys from.
+    pub key_source: KeySource,
+    /// Which kernel computes the rows.
+    pub path: Path,
     /// Key heads over the whole batch.
-    pub(crate) heads: usize,
+    pub heads: usize,
     /// Query rows per key head, over its group.
-    pub(crate) rows: usize,
-    pub(crate) keys: usize,
-    pub(crate) head_dim: usize,
+    pub rows: usize,
+    /// Keys of a head.
+    pub keys: usize,
     /// Query rows of a block, over all its heads.
-    pub(crate) block_rows: usize,
+    pub block_rows: usize,
     /// Heads of a block: several if it has room for all their rows.
-    pub(crate) block_heads: usize,
+    pub block_heads: usize,
+    /// Tasks that share the segments of one block; 1 unless a task has one block.
+    pub splits: usize,
+    /// Whether the result for pairs of rows and keys is written by non-temporal stores.
+    pub nontemporal: bool,
+    pub(crate) head_dim: usize,
+    /// Whether exponentials follow the scores.
+    pub(crate) softmax: bool,
+    /// Whether there is a result with an element for each pair of a row and a key.
+    pub(crate) writes_pairs: bool,
     /// Keys that all rows of a block meet before the next ones: a whole number of panels.
     pub(crate) pass_keys: usize,
-    /// Whether the packed keys of all heads are more than the core's own caches hold.
-    pub(crate) keys_are_far: bool,
-    /// Whether the keys of the next head are few enough to be fetched while this one is computed.
-    pub(crate) fetch_keys: bool,
+    /// Whether the packed keys of all heads exceed L2.
+    pub(crate) beyond_l2: bool,
+    /// Whether the keys of the next head are few enough to be prefetched while this one is computed.
+    pub(crate) prefetch_keys: bool,
     /// Heads whose blocks are shared out at a time.
     pub(crate) wave_heads: usize,
     /// Blocks that a task computes one after another, of one head or several.
     pub(crate) blocks_per_task: usize,
-    /// Tasks that share the segments of one block; 1 unless a task has one block.
-    pub(crate) splits: usize,
     /// 2 where a block is written while the next is computed.
-    pub(crate) strips_per_thread: usize,
-    /// Whether the result is written past the caches.
-    pub(crate) streaming: bool,
+    pub(crate) buffers_per_thread: usize,
 }
 
-/// How tiles get at the keys.
+/// Where tiles read keys from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyAccess {
-    /// Packed panels, shared by all rows of a head.
-    Packed,
-    /// As the caller has them, transposed on the way: for few rows.
-    Rows,
-    /// Packed panels that the caller keeps.
-    Caller,
-    /// A tile for all keys of a head, of which there are few: its scores stay in registers.
-    Registers,
+#[non_exhaustive]
+pub enum KeySource {
+    /// The caller's rows, transposed in registers by each tile: for few query rows.
+    RowMajor,
+    /// Panels that this call packs, shared by all rows of a head.
+    PackPerCall,
+    /// Panels that the caller keeps.
+    Prepacked,
 }
 
-struct TileOf;
-
-impl Kernel for TileOf {
-    type Output = TileShape;
-
-    #[inline(always)]
-    fn run<S: Lanes, const REGISTERS: usize>(self, _: S) -> Self::Output {
-        S::TILE
-    }
+/// Which kernel computes the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Path {
+    /// Blocks of rows, whose scores go through a buffer in cache.
+    RowBlocks,
+    /// Heads of no more keys than a tile has: their scores stay in registers.
+    SmallHeads,
 }
 
-impl Plan {
-    /// `threads` are those that may be used; small work stays on one.
-    pub(crate) fn new(inputs: &Inputs<'_>, isa: Isa, threads: usize) -> Plan {
-        let (extents, key_form) = (&inputs.extents, inputs.key_form());
-        let caches = Caches::detect();
-        let tile = isa.run(TileOf);
-        // Without a result there is nothing to lay out, and the other extents may be anything.
-        let (heads, rows, keys, head_dim) = match extents.is_empty() {
-            true => (0, 0, 0, 0),
-            false => (extents.heads(), extents.rows_per_head(), extents.keys, extents.head_dim),
+/// What the plan has to know of a problem.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Workload {
+    /// Key heads over the whole batch.
+    pub(crate) heads: usize,
+    /// Query rows per key head.
+    pub(crate) rows: usize,
+    pub(crate) keys: usize,
+    pub(crate) head_dim: usize,
+    pub(crate) key_layout: KeyLayout,
+    /// Whether exponentials follow the scores.
+    pub(crate) softmax: bool,
+    /// Whether no option but those of position changes the weights.
+    pub(crate) only_positions: bool,
+    /// Bytes of the result with an element for each pair; 0 if there is none.
+    pub(crate) pair_bytes: usize,
+    /// Whether there are results with an element for each row.
+    pub(crate) row_results: bool,
+}
+
+/// How the caller's keys lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyLayout {
+    /// Rows of contiguous dimensions, aligned to words.
+    Words,
+    /// Any other strides.
+    Strided,
+    /// Panels.
+    Panels,
+}
+
+impl Workload {
+    pub(crate) fn new(problem: &Problem<'_>) -> Self {
+        let extents = &problem.extents;
+        // Without pairs there is nothing to lay out, and the other extents may be anything.
+        let (heads, rows, keys, head_dim) = if extents.weights_shape().contains(&0) {
+            (0, 0, 0, 0)
+        } else {
+            (extents.heads(), extents.rows_per_head(), extents.keys, extents.head_dim)
         };
-
-        let mut plan = Plan {
-            isa,
-            threads: threads.max(1),
-            workspace_bytes: 0,
-            stage: inputs.adjustments.stage,
-            key_access: KeyAccess::Packed,
+        Workload {
             heads,
             rows,
             keys,
             head_dim,
+            key_layout: if problem.has_key_panels() {
+                KeyLayout::Panels
+            } else if problem.keys_are_words() {
+                KeyLayout::Words
+            } else {
+                KeyLayout::Strided
+            },
+            softmax: problem.goal.is_softmax(),
+            only_positions: problem.has_only_positions(),
+            pair_bytes: problem.goal.of_pairs().map_or(0, |target| target.bytes()),
+            row_results: problem.goal.has_row_results(),
+        }
+    }
+}
+
+impl Plan {
+    /// `threads` are those that may be used.
+    pub(crate) fn new(workload: &Workload, isa: Isa, threads: usize, caches: &Caches) -> Plan {
+        let Workload { heads, rows, keys, head_dim, .. } = *workload;
+        let tile = isa.tile();
+        let plain_weights = workload.softmax && workload.only_positions && !workload.row_results;
+        let small = keys <= tile.panels * PANEL && plain_weights && workload.pair_bytes > 0;
+        // Small heads pack into one place again and again, which costs less.
+        let row_major_rows = if small { tile.panels } else { tile.max_row_major_rows };
+        let row_major = workload.key_layout == KeyLayout::Words
+            && rows <= row_major_rows
+            && keys >= PANEL
+            && head_dim > 0;
+        let mut plan = Plan {
+            isa,
+            threads: threads.max(1),
+            workspace_bytes: 0,
+            key_source: match workload.key_layout {
+                _ if row_major => KeySource::RowMajor,
+                KeyLayout::Panels => KeySource::Prepacked,
+                KeyLayout::Words | KeyLayout::Strided => KeySource::PackPerCall,
+            },
+            path: if small && !row_major { Path::SmallHeads } else { Path::RowBlocks },
+            heads,
+            rows,
+            keys,
             block_rows: 1,
             block_heads: 1,
+            splits: 1,
+            nontemporal: false,
+            head_dim,
+            softmax: workload.softmax,
+            writes_pairs: workload.pair_bytes > 0,
             pass_keys: SEGMENT,
-            keys_are_far: false,
-            fetch_keys: false,
+            beyond_l2: false,
+            prefetch_keys: false,
             wave_heads: 1,
             blocks_per_task: 1,
-            splits: 1,
-            strips_per_thread: 1,
-            streaming: false,
+            buffers_per_thread: 1,
         };
-        let in_registers = keys <= tile.panels * PANEL && inputs.has_only_positions();
-        // What is not kept costs less to pack.
-        let few_rows = if in_registers { tile.panels } else { tile.few_rows };
-        plan.key_access = match key_form {
-            KeyForm::Rows if rows <= few_rows && keys >= PANEL && head_dim > 0 => KeyAccess::Rows,
-            _ if in_registers => KeyAccess::Registers,
-            KeyForm::Packed => KeyAccess::Caller,
-            KeyForm::Rows | KeyForm::Strided => KeyAccess::Packed,
-        };
-        let packed_bytes = plan.packed_elements().saturating_mul(size_of::<f32>());
-        plan.keys_are_far = packed_bytes.saturating_mul(heads) > caches.l2;
-        plan.fetch_keys = plan.key_access == KeyAccess::Packed && packed_bytes <= caches.l2 / 4;
-        if plan.key_access == KeyAccess::Registers {
-            plan.block_rows = rows.clamp(1, MOST_BLOCK_ROWS);
-        } else {
-            plan.choose_blocks(tile, &caches);
+        let packed_bytes = plan.packed_bytes();
+        plan.beyond_l2 = packed_bytes.saturating_mul(heads) > caches.l2;
+        plan.prefetch_keys = plan.packs() && packed_bytes <= caches.l2 / 4;
+        match plan.path {
+            Path::SmallHeads => plan.block_rows = rows.clamp(1, MAX_BLOCK_ROWS),
+            Path::RowBlocks => plan.choose_blocks(tile, caches),
         }
-        plan.choose_tasks(&caches);
-        let output_bytes = (extents.output_shape().iter())
-            .fold(size_of::<f32>(), |product, &extent| product.saturating_mul(extent));
-        plan.streaming = output_bytes > caches.l3 && plan.key_access != KeyAccess::Registers;
+        plan.choose_tasks(caches);
+        plan.nontemporal = workload.pair_bytes > caches.l3 && plan.path == Path::RowBlocks;
         plan.workspace_bytes = (plan.memory().total().saturating_mul(size_of::<f32>()))
-            .saturating_add(plan.known_rows().saturating_mul(size_of::<Row>()));
+            .saturating_add(plan.row_slots().saturating_mul(size_of::<Row>()));
         plan
     }
 
@@ -152,43 +209,44 @@ impl Plan {
         self.heads == 0
     }
 
-    /// How many rows make a block.
+    /// Chooses the rows and heads of a block, and the keys of a pass.
     fn choose_blocks(&mut self, tile: TileShape, caches: &Caches) {
-        let row_bytes = self.segments().max(1) * self.segment_pitch() * size_of::<f32>();
-        let in_strips = |bytes: usize| bytes / 2 / row_bytes;
+        let row_bytes = self.kept_segments().max(1) * self.score_pitch() * size_of::<f32>();
+        let rows_in = |bytes: usize| bytes / 2 / row_bytes;
         let even = self.heads.saturating_mul(self.rows) / self.wanted_tasks();
-        // Where a head's packed keys stay in L2, a few tiles of rows are enough for each panel;
-        // else as many as half of L2 holds, so that it pays for its way from further out. Where they come
-        // from memory for each block, that takes longer than what is in the strips takes from L3.
-        let wanted = match self.packed_elements().saturating_mul(size_of::<f32>()) {
-            packed if packed <= caches.l2 / 2 => in_strips(4 * caches.l1).min(even),
-            packed if packed <= caches.l3 / 2 => in_strips(caches.l2 / 2).min(even),
-            _ => in_strips(caches.l3 / self.threads),
+        // Where a head's packed keys stay in L2, each panel needs only a few tiles of rows to pay
+        // for its way from there into L1; where they come from further away it needs as many as half
+        // of L2 holds the scores of; where they come from memory for each block, that costs more than
+        // fetching scores from L3.
+        let wanted = match self.packed_bytes() {
+            packed if packed <= caches.l2 / 2 => rows_in(4 * caches.l1).min(even),
+            packed if packed <= caches.l3 / 2 => rows_in(caches.l2 / 2).min(even),
+            _ => rows_in(caches.l3 / self.threads),
         };
         let whole_tiles = |rows: usize| (rows / tile.rows * tile.rows).max(tile.rows);
         let pass_bytes = PANEL.saturating_mul(self.head_dim).saturating_mul(size_of::<f32>());
         let pass_panels = (caches.l2 / 8).checked_div(pass_bytes).unwrap_or(usize::MAX);
         self.pass_keys = pass_panels.clamp(1, SEGMENT / PANEL) * PANEL;
-        let most = whole_tiles(wanted.min(MOST_BLOCK_ROWS));
+        let most = whole_tiles(wanted.min(MAX_BLOCK_ROWS));
         self.block_rows = most.min(self.rows.max(1));
-        let head_bytes = self.packed_elements().saturating_mul(size_of::<f32>());
-        if self.segments() == 1 && head_bytes <= caches.l1 {
-            // Short heads: steps that wait for each other are taken for several at a time.
-            let in_cache = caches.l2 / 4 / head_bytes.max(1);
+        if self.segments() == 1 && self.packed_bytes() <= caches.l1 {
+            // Short heads: several share a block, so that each step has enough independent work.
+            let in_cache = caches.l2 / 4 / self.packed_bytes().max(1);
             self.block_heads = (most / self.block_rows).min(in_cache).clamp(1, self.heads);
             self.block_rows *= self.block_heads;
         }
-        if self.blocks(&(0..self.heads)).len() > 1 && in_strips(caches.l2) >= self.block_rows {
-            self.strips_per_thread = 2;
+        let blocks = self.blocks(&(0..self.heads)).len();
+        if self.writes_pairs && blocks > 1 && rows_in(caches.l2) >= self.block_rows {
+            self.buffers_per_thread = 2;
         }
     }
 
-    /// How many tasks are enough for the threads to even out.
+    /// Tasks that are enough for the threads to even out.
     fn wanted_tasks(&self) -> usize {
         if self.threads == 1 { 1 } else { self.threads * TASKS_PER_THREAD }
     }
 
-    /// How blocks and heads are shared out.
+    /// Shares out blocks and heads.
     fn choose_tasks(&mut self, caches: &Caches) {
         let all_blocks = self.blocks(&(0..self.heads)).len();
         if all_blocks < self.threads * 2 {
@@ -196,15 +254,15 @@ impl Plan {
                 (self.wanted_tasks() / all_blocks.max(1)).clamp(1, self.segments().max(1));
         }
         if self.splits > 1 {
-            self.strips_per_thread = 1;
+            self.buffers_per_thread = 1;
             self.wave_heads = self.heads.max(1);
         } else if self.threads == 1 {
             self.wave_heads = self.heads.max(1);
             self.blocks_per_task = all_blocks.max(1);
         } else {
             let head_bytes = self.memory().packed.saturating_mul(size_of::<f32>());
-            // The end of each step leaves threads without work: few waves, then, of as many heads as
-            // leave room in the last cache.
+            // Threads idle at the end of each step: few waves, then, of as many heads as a quarter
+            // of the last cache holds.
             let in_cache = caches.l3 / 4 / head_bytes.max(1);
             let heads = in_cache.min(self.heads);
             self.wave_heads = (heads / self.block_heads * self.block_heads).max(self.block_heads);
@@ -216,6 +274,17 @@ impl Plan {
     /// Segments of a row.
     pub(crate) fn segments(&self) -> usize {
         self.keys.div_ceil(SEGMENT)
+    }
+
+    /// Segments whose scores are kept at a time: all of a row, where they become a result; else one
+    /// for each task that shares the row.
+    pub(crate) fn kept_segments(&self) -> usize {
+        if self.writes_pairs { self.segments() } else { self.segments().min(self.splits) }
+    }
+
+    /// The places of a task's scores, of [`Plan::kept_segments`].
+    pub(crate) fn kept_by(&self, task: &Task) -> Range<usize> {
+        if self.writes_pairs { task.segments.clone() } else { task.split..task.split + 1 }
     }
 
     /// The keys of a segment.
@@ -230,15 +299,25 @@ impl Plan {
         end.min(segments.start * SEGMENT)..end
     }
 
-    /// Elements from one row of a strip's segment to the next: whole panels, and a line more so
-    /// that the rows of a tile do not share their cache sets.
-    pub(crate) fn segment_pitch(&self) -> usize {
+    /// Elements from the scores of one row to those of the next: whole panels of a segment, and a
+    /// line more so that the rows of a tile do not share their cache sets.
+    pub(crate) fn score_pitch(&self) -> usize {
         self.keys.min(SEGMENT).next_multiple_of(PANEL) + LINE
     }
 
-    /// Elements of a strip's segment: scores, then each row's maximum, then each row's sum.
-    pub(crate) fn segment_elements(&self) -> usize {
-        self.block_rows * self.segment_pitch() + 2 * self.block_rows.next_multiple_of(LINE)
+    /// Elements of the scores of a block in one segment.
+    pub(crate) fn segment_scores(&self) -> usize {
+        self.block_rows * self.score_pitch()
+    }
+
+    /// Elements of one field of the row states of a block in one segment: whole lines.
+    pub(crate) fn state_lanes(&self) -> usize {
+        self.block_rows.next_multiple_of(LINE)
+    }
+
+    /// Elements of the row states of a block in one segment: maximum, sum and factor.
+    pub(crate) fn segment_states(&self) -> usize {
+        3 * self.state_lanes()
     }
 
     /// Elements of one head's packed keys, whole lines.
@@ -246,9 +325,13 @@ impl Plan {
         self.keys.next_multiple_of(PANEL) * self.head_dim
     }
 
+    fn packed_bytes(&self) -> usize {
+        self.packed_elements().saturating_mul(size_of::<f32>())
+    }
+
     /// Elements of one packed query row.
     pub(crate) fn query_row_elements(&self) -> usize {
-        self.head_dim.next_multiple_of(QUERY_RUN)
+        self.head_dim.next_multiple_of(QUERY_CHUNK)
     }
 
     /// Blocks that share their heads.
@@ -258,97 +341,95 @@ impl Plan {
 
     /// The blocks of some heads, counted over all. They start with a block's first head.
     pub(crate) fn blocks(&self, heads: &Range<usize>) -> Range<usize> {
-        let runs = heads.start / self.block_heads..heads.end.div_ceil(self.block_heads);
+        let groups = heads.start / self.block_heads..heads.end.div_ceil(self.block_heads);
         let blocks = self.blocks_per_head();
-        runs.start * blocks..runs.end.saturating_mul(blocks)
+        groups.start * blocks..groups.end.saturating_mul(blocks)
     }
 
-    /// What makes a block, counted over all.
+    /// The rows and heads of a block, counted over all.
     pub(crate) fn block(&self, block: usize) -> Block {
-        let (run, block) = (block / self.blocks_per_head(), block % self.blocks_per_head());
-        let (head, row) = (run * self.block_heads, block * self.block_rows);
+        let (group, block) = (block / self.blocks_per_head(), block % self.blocks_per_head());
+        let (head, row) = (group * self.block_heads, block * self.block_rows);
         Block {
             heads: head..self.heads.min(head + self.block_heads),
             rows: row..self.rows.min(row + self.block_rows),
         }
     }
 
-    /// Whether the task that computes the rows of a head packs its keys, too.
-    pub(crate) fn tasks_pack(&self) -> bool {
-        self.key_access == KeyAccess::Packed && self.threads == 1
+    /// Whether keys are packed, shared by the blocks of their head.
+    fn packs(&self) -> bool {
+        self.key_source == KeySource::PackPerCall && self.path == Path::RowBlocks
     }
 
-    /// Tasks that pack the keys of a head.
-    pub(crate) fn pack_runs(&self) -> usize {
+    /// Whether the task that computes the rows of a head packs its keys, too.
+    pub(crate) fn tasks_pack(&self) -> bool {
+        self.packs() && self.threads == 1
+    }
+
+    /// Tasks that share the packing of a head.
+    pub(crate) fn pack_tasks_per_head(&self) -> usize {
         (self.threads * 4).div_ceil(self.wave_heads).min(self.keys.div_ceil(PANEL))
     }
 
     /// The steps of a wave and their tasks. The last wave may have fewer heads and leave tasks at
     /// the end of a step without work.
     pub(crate) fn steps(&self) -> [(Step, usize); 3] {
-        let packs = self.key_access == KeyAccess::Packed && !self.tasks_pack();
+        let packs = self.packs() && !self.tasks_pack();
         let blocks = self.blocks(&(0..self.wave_heads)).len();
         [
-            (Step::Pack, if packs { self.wave_heads * self.pack_runs() } else { 0 }),
+            (Step::Pack, if packs { self.wave_heads * self.pack_tasks_per_head() } else { 0 }),
             (Step::Compute, blocks.div_ceil(self.blocks_per_task) * self.splits),
-            (Step::Finish, if self.shares_strips() { blocks } else { 0 }),
+            (Step::Finish, if self.shares_blocks() { blocks } else { 0 }),
         ]
     }
 
     /// What a task of some heads computes; no blocks if there are not so many.
     pub(crate) fn task(&self, heads: &Range<usize>, task: usize) -> Task {
-        let (run, split) = (task / self.splits, task % self.splits);
+        let (group, split) = (task / self.splits, task % self.splits);
         let (blocks, segments) = (self.blocks(heads), self.segments());
-        let first = blocks.end.min(blocks.start + run * self.blocks_per_task);
+        let first = blocks.end.min(blocks.start + group * self.blocks_per_task);
         Task {
             blocks: first..blocks.end.min(first + self.blocks_per_task),
             segments: split * segments / self.splits..(split + 1) * segments / self.splits,
+            split,
         }
     }
 
-    /// Elements of a strip of some segments.
-    pub(crate) fn strip_elements(&self, segments: usize) -> usize {
-        segments.saturating_mul(self.segment_elements())
+    /// Whether the tasks of a split block fill one buffer together, to be merged afterwards. Logits
+    /// need no merge.
+    pub(crate) fn shares_blocks(&self) -> bool {
+        self.splits > 1 && self.softmax
     }
 
-    /// Whether the tasks of a split block fill one strip together, to be merged afterwards.
-    /// Scores need no merge.
-    pub(crate) fn shares_strips(&self) -> bool {
-        self.splits > 1 && self.stage == Stage::Weights
-    }
-
-    /// Rows that are known at a time: those of two blocks per thread.
-    pub(crate) fn known_rows(&self) -> usize {
+    /// Rows that are described at a time: those of two blocks per thread.
+    pub(crate) fn row_slots(&self) -> usize {
         self.threads.saturating_mul(2 * self.block_rows)
     }
 
     /// How the workspace is laid out.
     pub(crate) fn memory(&self) -> Memory {
         let lines = |elements: usize| elements.next_multiple_of(LINE);
-        let strips = match self.shares_strips() {
-            true => self.blocks(&(0..self.heads)).len(),
-            false => self.threads,
-        };
-        let in_registers = self.key_access == KeyAccess::Registers;
-        let strip = match in_registers {
-            true => 0,
-            false => self.strip_elements(self.segments()).saturating_mul(self.strips_per_thread),
-        };
+        let small = self.path == Path::SmallHeads;
+        let buffers = if small { 0 } else { self.buffers_per_thread };
+        let in_buffers = |elements: usize| elements.saturating_mul(buffers);
         Memory {
-            packed: match self.key_access {
-                KeyAccess::Packed => self.packed_elements(),
-                KeyAccess::Rows | KeyAccess::Caller | KeyAccess::Registers => 0,
-            },
+            packed: if self.packs() { self.packed_elements() } else { 0 },
             packed_count: if self.tasks_pack() { self.block_heads } else { self.wave_heads },
-            strip,
-            strip_count: strips,
-            query: lines(self.block_rows.saturating_mul(self.query_row_elements())),
-            maxima: if in_registers { 0 } else { self.block_rows * LINE },
-            panel: match self.key_access {
-                KeyAccess::Packed | KeyAccess::Caller => 0,
-                KeyAccess::Rows => PANEL * self.head_dim,
-                KeyAccess::Registers => self.keys.next_multiple_of(PANEL) * self.head_dim,
+            scores: in_buffers(self.kept_segments().saturating_mul(self.segment_scores())),
+            states: in_buffers(self.segments().saturating_mul(self.segment_states())),
+            buffer_count: if self.shares_blocks() {
+                self.blocks(&(0..self.heads)).len()
+            } else {
+                self.threads
             },
+            query: lines(self.block_rows.saturating_mul(self.query_row_elements())),
+            maxima: if small { 0 } else { self.block_rows * LINE },
+            panel: match (self.path, self.key_source) {
+                (Path::SmallHeads, _) => self.keys.next_multiple_of(PANEL) * self.head_dim,
+                (Path::RowBlocks, KeySource::RowMajor) => PANEL * self.head_dim,
+                (Path::RowBlocks, _) => 0,
+            },
+            staging: STAGING,
             threads: self.threads,
         }
     }
@@ -362,7 +443,7 @@ pub(crate) struct Block {
     pub(crate) rows: Range<usize>,
 }
 
-/// What is done in a wave, one after the other.
+/// The steps of a wave, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Pack,
@@ -377,45 +458,8 @@ pub(crate) struct Task {
     pub(crate) blocks: Range<usize>,
     /// Segments of their rows.
     pub(crate) segments: Range<usize>,
-}
-
-/// Sizes of the workspace's parts in elements, each a multiple of a cache line.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
-    /// One head's packed keys.
-    pub(crate) packed: usize,
-    packed_count: usize,
-    /// The strips of a thread, or of a block that tasks share.
-    pub(crate) strip: usize,
-    strip_count: usize,
-    /// One block's packed queries.
-    pub(crate) query: usize,
-    /// The running maxima of one block's rows, a line each.
-    pub(crate) maxima: usize,
-    /// One panel of a head, where keys are not packed before: its last or only one.
-    pub(crate) panel: usize,
-    threads: usize,
-}
-
-impl Memory {
-    pub(crate) fn all_packed(&self) -> usize {
-        self.packed.saturating_mul(self.packed_count)
-    }
-
-    pub(crate) fn all_strips(&self) -> usize {
-        self.strip.saturating_mul(self.strip_count)
-    }
-
-    /// What each thread has for itself.
-    pub(crate) fn scratch(&self) -> usize {
-        self.query.saturating_add(self.maxima).saturating_add(self.panel)
-    }
-
-    pub(crate) fn total(&self) -> usize {
-        self.all_packed()
-            .saturating_add(self.all_strips())
-            .saturating_add(self.scratch().saturating_mul(self.threads))
-    }
+    /// Which of the tasks that share a block this is.
+    split: usize,
 }
 
 impl fmt::Display for Plan {
@@ -433,11 +477,11 @@ impl fmt::Display for Plan {
             self.heads,
             if self.heads == 1 { "" } else { "s" },
             self.keys,
-            match self.key_access {
-                KeyAccess::Packed => "packed",
-                KeyAccess::Rows => "unpacked",
-                KeyAccess::Caller => "kept",
-                KeyAccess::Registers => "few",
+            match (self.path, self.key_source) {
+                (Path::SmallHeads, _) => "few",
+                (_, KeySource::PackPerCall) => "packed",
+                (_, KeySource::RowMajor) => "row-major",
+                (_, KeySource::Prepacked) => "prepacked",
             },
             self.segments(),
             if self.segments() == 1 { "" } else { "s" },
@@ -445,9 +489,12 @@ impl fmt::Display for Plan {
         if self.splits > 1 {
             write!(f, " shared by {} tasks", self.splits)?;
         }
-        if self.streaming {
-            write!(f, ", written past the caches")?;
+        if self.nontemporal {
+            write!(f, ", non-temporal stores")?;
         }
         write!(f, "; {} KiB of workspace", self.workspace_bytes.div_ceil(1024))
     }
 }
+
+#[cfg(test)]
+mod tests;

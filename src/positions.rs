@@ -67,14 +67,14 @@ impl<'a> Positions<'a> {
 
     /// Whether all rows of a batch entry may attend to all of its keys.
     #[inline]
-    pub(crate) fn are_alike(&self) -> bool {
+    pub(crate) fn are_uniform(&self) -> bool {
         self.causal.is_none() && self.window == (None, None)
     }
 
     /// The keys that a row may attend to; `keys` are those of its batch entry.
     #[inline]
     pub(crate) fn allowed(&self, row: usize, query_rows: usize, keys: usize) -> Range<usize> {
-        if self.are_alike() {
+        if self.are_uniform() {
             return 0..keys;
         }
         let (left, right) = self.window;

@@ -1,72 +1,168 @@
 //! A call, validated: after this there is no error path.
 
-use crate::attention::{Attention, Keys, Stage, default_scale, in_units_of};
-use crate::element::{Elements, ElementsMut};
+use crate::element::Elements;
 use crate::error::Error;
-use crate::kernel::pack::HeadRows;
-use crate::packed_keys::PackedKeys;
-use crate::plan::MARGIN;
+use crate::extents::Extents;
+use crate::layout::{PANEL, PANEL_PADDING};
+use crate::options::{Logits, Options, Units, default_scale};
 use crate::positions::Positions;
-use crate::shared::SharedSlice;
-use crate::tensor::{OUTPUT_AXES, Strides, View, ViewMut, element_count};
+use crate::rows::{HeadRows, KeyPanels, RowIndex};
+use crate::targets::{SoftmaxTargets, Target};
+use crate::tensor::{Strides, View, element_count, expect_extent};
 use core::ops::Range;
 
-/// The extents of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extents {
-    pub(crate) batch: usize,
-    pub(crate) q_heads: usize,
-    pub(crate) kv_heads: usize,
-    pub(crate) query_rows: usize,
-    pub(crate) keys: usize,
-    pub(crate) head_dim: usize,
+/// Keys as they come into a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum KeyInput<'a> {
+    View(View<'a>),
+    Panels(KeyPanels<'a>),
 }
 
-impl Extents {
-    /// The shape of the result, `[batch, q_heads, query_rows, keys]`.
-    pub(crate) fn output_shape(&self) -> [usize; 4] {
-        [self.batch, self.q_heads, self.query_rows, self.keys]
-    }
-
-    /// Whether the result has no elements.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.output_shape().contains(&0)
-    }
-
-    /// Query heads that read the same key head.
-    pub(crate) fn group(&self) -> usize {
-        self.q_heads.checked_div(self.kv_heads).unwrap_or(0)
-    }
-
-    /// Key heads over the whole batch: each is a small problem of its own.
-    pub(crate) fn heads(&self) -> usize {
-        self.batch * self.kv_heads
-    }
-
-    /// Query rows that read one key head, over all query heads of its group.
-    pub(crate) fn rows_per_head(&self) -> usize {
-        self.group() * self.query_rows
-    }
-}
-
-/// What goes in: checked views, and the options in the units of the stage.
+/// Views and options that fit each other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inputs<'a> {
     pub(crate) extents: Extents,
-    /// What query elements are multiplied by when they are packed.
-    pub(crate) query_factor: f32,
-    pub(crate) adjustments: Adjustments<'a>,
-    positions: Positions<'a>,
-    sinks: Option<&'a [f32]>,
-    pub(crate) query: (Elements<'a>, Strides),
-    key: CheckedKeys<'a>,
+    options: Options<'a>,
+    query: (Elements<'a>, Strides),
+    keys: Keys<'a>,
+    bias: Option<(Elements<'a>, Strides)>,
+    mask: Option<(&'a [bool], Strides)>,
 }
 
-/// What happens to each score between the tile and the softmax.
+/// Keys whose extents fit and whose elements are all there.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Adjustments<'a> {
-    pub(crate) stage: Stage,
-    /// A logit of 1 in the units of the stage.
+enum Keys<'a> {
+    View(Elements<'a>, Strides),
+    Panels(KeyPanels<'a>),
+}
+
+impl<'a> Inputs<'a> {
+    /// Checks views and options against each other.
+    pub(crate) fn new(
+        query: View<'a>,
+        keys: KeyInput<'a>,
+        options: &Options<'a>,
+    ) -> Result<Self, Error> {
+        check_factors(options)?;
+        let query_strides = query.layout.check("query", query.data.len())?;
+        let (key_shape, keys) = match keys {
+            KeyInput::View(view) => {
+                let strides = view.layout.check("key", view.data.len())?;
+                (view.shape(), Keys::View(view.data, strides))
+            }
+            KeyInput::Panels(panels) => (panels.shape, Keys::Panels(panels)),
+        };
+        let extents = check_extents(query.shape(), key_shape)?;
+        options.positions.check(extents.batch, extents.keys)?;
+        check_lengths(options, extents.q_heads)?;
+        let shape = extents.weights_shape();
+        let bias = match &options.bias {
+            Some(bias) => {
+                Some((bias.data, bias.layout.check_broadcast("bias", bias.data.len(), shape)?))
+            }
+            None => None,
+        };
+        let mask = match &options.mask {
+            Some(mask) => {
+                Some((mask.data, mask.layout.check_broadcast("mask", mask.data.len(), shape)?))
+            }
+            None => None,
+        };
+        let query = (query.data, query_strides);
+        Ok(Inputs { extents, options: *options, query, keys, bias, mask })
+    }
+}
+
+fn check_factors(options: &Options<'_>) -> Result<(), Error> {
+    if let Some(scale) = options.scale.filter(|scale| !scale.is_finite()) {
+        return Err(Error::NotFinite { argument: "scale", found: scale });
+    }
+    if let Some(cap) = options.softcap.filter(|cap| !(cap.is_finite() && *cap > 0.0)) {
+        return Err(Error::NotPositive { argument: "softcap", found: cap });
+    }
+    Ok(())
+}
+
+fn check_extents(query: [usize; 4], key: [usize; 4]) -> Result<Extents, Error> {
+    let [batch, q_heads, query_rows, head_dim] = query;
+    let [key_batch, kv_heads, keys, key_dim] = key;
+    expect_extent("key", "batch entries", batch, "as the query", key_batch)?;
+    expect_extent("key", "columns (head_dim)", head_dim, "as the query", key_dim)?;
+    if q_heads.checked_rem(kv_heads).unwrap_or(q_heads) != 0 {
+        return Err(Error::HeadGroups { q_heads, kv_heads });
+    }
+    let extents = Extents { batch, q_heads, kv_heads, query_rows, keys, head_dim };
+    // The kernels count pairs, and packed operands are dense: their sizes have to be numbers, too.
+    let padded_keys = keys.saturating_add(if keys > 0 { PANEL_PADDING } else { 0 });
+    let padded = [key_batch, kv_heads, padded_keys, key_dim];
+    for (argument, shape) in
+        [("weights", extents.weights_shape()), ("query", query), ("key", padded)]
+    {
+        element_count(argument, shape)?;
+    }
+    Ok(extents)
+}
+
+fn check_lengths(options: &Options<'_>, q_heads: usize) -> Result<(), Error> {
+    for (argument, values) in [("alibi_slopes", options.alibi_slopes), ("sinks", options.sinks)] {
+        let found = values.map_or(q_heads, <[f32]>::len);
+        if found != q_heads {
+            let expected = "one for each query head, here";
+            return Err(Error::Length { argument, expected, value: q_heads, found });
+        }
+    }
+    Ok(())
+}
+
+/// What is computed in one pass over the pairs of query rows and keys: inputs, options in the units
+/// of the pass, and where the results go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Problem<'a> {
+    pub(crate) extents: Extents,
+    pub(crate) goal: Goal<'a>,
+    natural: NaturalOptions<'a>,
+    /// What query elements are multiplied by when they are packed.
+    pub(crate) query_factor: f32,
+    pub(crate) ops: LogitOptions<'a>,
+    units: Units,
+    positions: Positions<'a>,
+    sinks: Option<&'a [f32]>,
+    query: (Elements<'a>, Strides),
+    keys: Keys<'a>,
+}
+
+/// What a pass computes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Goal<'a> {
+    /// Logits, as they are at one stage.
+    Logits(Logits, Target<'a>),
+    /// The softmax of each row, and what follows from it.
+    Softmax(SoftmaxTargets<'a>),
+}
+
+impl<'a> Goal<'a> {
+    /// The result that has an element for each pair of a query row and a key, if there is one.
+    pub(crate) fn of_pairs(&self) -> Option<Target<'a>> {
+        match self {
+            Goal::Logits(_, target) => Some(*target),
+            Goal::Softmax(targets) => targets.weights,
+        }
+    }
+
+    /// Whether there are results with an element for each query row.
+    pub(crate) fn has_row_results(&self) -> bool {
+        matches!(self, Goal::Softmax(targets) if targets.has_row_results())
+    }
+
+    pub(crate) fn is_softmax(&self) -> bool {
+        matches!(self, Goal::Softmax(_))
+    }
+}
+
+/// What happens to each score between the tile and the softmax, in the units of the pass.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogitOptions<'a> {
+    /// A natural logit of 1.
     pub(crate) unit: f32,
     /// `cap · tanh(score)`.
     pub(crate) cap: Option<f32>,
@@ -75,108 +171,67 @@ pub(crate) struct Adjustments<'a> {
     pub(crate) mask: Option<(&'a [bool], Strides)>,
 }
 
-impl Adjustments<'_> {
-    /// Whether there is nothing to do.
+impl LogitOptions<'_> {
+    /// Whether scores stay as they are.
     pub(crate) fn is_empty(&self) -> bool {
         self.cap.is_none() && self.bias.is_none() && self.slopes.is_none() && self.mask.is_none()
     }
 }
 
-/// Keys whose extents are known to fit.
+/// Options in natural units, for logits that overflow in units of log2.
 #[derive(Clone, Copy, Debug)]
-enum CheckedKeys<'a> {
-    View(Elements<'a>, Strides),
-    Packed(&'a PackedKeys),
+pub(crate) struct NaturalOptions<'a> {
+    pub(crate) query_factor: f32,
+    pub(crate) cap: Option<f32>,
+    slopes: Option<&'a [f32]>,
 }
 
-/// One query row of a head's group, by its place in the query and in the output.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RowIndex {
-    pub(crate) batch: usize,
-    pub(crate) q_head: usize,
-    pub(crate) row: usize,
-}
-
-impl RowIndex {
-    /// Where the row starts in a tensor of these strides.
-    #[inline(always)]
-    pub(crate) fn start(self, strides: &Strides) -> usize {
-        self.batch * strides.batch + self.q_head * strides.head + self.row * strides.row
+impl NaturalOptions<'_> {
+    /// The ALiBi slope of a query head.
+    pub(crate) fn slope(&self, q_head: usize) -> Option<f32> {
+        self.slopes.map(|slopes| slopes[q_head])
     }
 }
 
-impl<'a> Inputs<'a> {
-    /// Checks views and options against each other.
-    pub(crate) fn new(
-        query: View<'a>,
-        key: Keys<'a>,
-        attention: &Attention<'a>,
-    ) -> Result<Self, Error> {
-        if let Some(scale) = attention.scale.filter(|scale| !scale.is_finite()) {
-            return Err(Error::NotFinite { argument: "scale", found: scale });
-        }
-        if let Some(cap) = attention.softcap.filter(|cap| !(cap.is_finite() && *cap > 0.0)) {
-            return Err(Error::NotPositive { argument: "softcap", found: cap });
-        }
-        let query_strides = query.layout.check("query", query.data.len())?;
-        let (key_shape, key) = match key {
-            Keys::View(view) => {
-                let strides = view.layout.check("key", view.data.len())?;
-                (view.shape(), CheckedKeys::View(view.data, strides))
-            }
-            Keys::Packed(packed) => (packed.shape(), CheckedKeys::Packed(packed)),
+impl<'a> Problem<'a> {
+    pub(crate) fn new(inputs: &Inputs<'a>, goal: Goal<'a>) -> Self {
+        let Inputs { extents, options, query, keys, bias, mask } = *inputs;
+        let (units, capped, biased) = match goal {
+            Goal::Logits(Logits::Scores, _) => (Units::Natural, false, false),
+            Goal::Logits(Logits::Capped, _) => (Units::Natural, true, false),
+            Goal::Logits(Logits::Biased, _) => (Units::Natural, true, true),
+            Goal::Softmax(_) => (Units::Log2, true, true),
         };
-        let [batch, q_heads, query_rows, head_dim] = query.shape();
-        let [key_batch, kv_heads, keys, key_dim] = key_shape;
-        expect_extent("key", "batch entries", batch, "as the query", key_batch)?;
-        expect_extent("key", "columns (head_dim)", head_dim, "as the query", key_dim)?;
-        if q_heads.checked_rem(kv_heads).unwrap_or(q_heads) != 0 {
-            return Err(Error::HeadGroups { q_heads, kv_heads });
-        }
-        let extents = Extents { batch, q_heads, kv_heads, query_rows, keys, head_dim };
-        // The result and the packed operands are dense: their sizes have to be numbers too.
-        let padded_keys = keys.saturating_add(if keys > 0 { MARGIN } else { 0 });
-        for (argument, shape) in [
-            ("output", extents.output_shape()),
-            ("query", query.shape()),
-            ("key", [key_batch, kv_heads, padded_keys, key_dim]),
-        ] {
-            element_count(argument, shape)?;
-        }
-        attention.positions.check(batch, keys)?;
-        for (argument, values) in
-            [("alibi_slopes", attention.alibi_slopes), ("sinks", attention.sinks)]
-        {
-            let found = values.map_or(q_heads, <[f32]>::len);
-            if found != q_heads {
-                let expected = "one for each query head, here";
-                return Err(Error::Length { argument, expected, value: q_heads, found });
-            }
-        }
-        let adjustments = Adjustments::new(attention, &extents)?;
-        let scale = attention.scale.unwrap_or_else(|| default_scale(head_dim));
-        let positions = match attention.stage {
-            Stage::Scores | Stage::Capped => attention.positions.lengths_only(),
-            Stage::Biased | Stage::Weights => attention.positions,
-        };
-        Ok(Inputs {
+        let scale = options.scale.unwrap_or_else(|| default_scale(extents.head_dim));
+        let cap = options.softcap.filter(|_| capped);
+        let scale_of_capped = cap.map(|cap| (f64::from(scale) / f64::from(cap)) as f32);
+        Problem {
             extents,
-            query_factor: match (adjustments.cap, attention.softcap) {
-                (Some(_), Some(cap)) => (f64::from(scale) / f64::from(cap)) as f32,
-                _ => in_units_of(attention.stage, scale).clamp(f32::MIN, f32::MAX),
+            goal,
+            natural: NaturalOptions {
+                query_factor: scale_of_capped.unwrap_or(scale),
+                cap,
+                slopes: options.alibi_slopes,
             },
-            adjustments,
-            positions,
-            sinks: attention.sinks,
-            query: (query.data, query_strides),
-            key,
-        })
+            query_factor: scale_of_capped.unwrap_or_else(|| units.of(scale)),
+            ops: LogitOptions {
+                unit: units.of(1.0),
+                cap: cap.map(|cap| units.of(cap)),
+                bias: bias.filter(|_| biased),
+                slopes: options.alibi_slopes.filter(|_| biased),
+                mask: mask.filter(|_| biased),
+            },
+            units,
+            positions: if biased { options.positions } else { options.positions.lengths_only() },
+            sinks: options.sinks,
+            query,
+            keys,
+        }
     }
 
-    /// Whether weights are asked for and no option but those of position changes them.
+    /// Whether no option but those of position changes the weights.
     pub(crate) fn has_only_positions(&self) -> bool {
-        let weights = self.adjustments.stage == Stage::Weights;
-        weights && self.adjustments.is_empty() && self.sinks.is_none()
+        self.ops.is_empty() && self.sinks.is_none()
     }
 
     /// The keys that a row may attend to by its position.
@@ -191,7 +246,7 @@ impl<'a> Inputs<'a> {
     pub(crate) fn common_keys(&self, head: usize) -> Option<Range<usize>> {
         let Extents { kv_heads, keys, .. } = self.extents;
         let keys = self.positions.keys_of(head / kv_heads, keys);
-        self.positions.are_alike().then_some(0..keys)
+        self.positions.are_uniform().then_some(0..keys)
     }
 
     /// The keys of key head `head` (counted over the batch) that any row may attend to.
@@ -208,21 +263,19 @@ impl<'a> Inputs<'a> {
         self.positions.position(index.row, query_rows, self.positions.keys_of(index.batch, keys))
     }
 
-    /// The sink of a query head, in the units of the stage.
+    /// The sink of a query head, in the units of the pass.
     #[inline]
     pub(crate) fn sink(&self, q_head: usize) -> Option<f32> {
-        let stage = self.adjustments.stage;
-        self.sinks.map(|sinks| in_units_of(stage, sinks[q_head]))
+        self.sinks.map(|sinks| self.units.of(sinks[q_head]))
     }
 
-    /// The ALiBi slope of a query head, in the units of the stage.
+    /// The ALiBi slope of a query head, in the units of the pass.
     #[inline]
     pub(crate) fn slope(&self, q_head: usize) -> Option<f32> {
-        let stage = self.adjustments.stage;
-        self.adjustments.slopes.map(|slopes| in_units_of(stage, slopes[q_head]))
+        self.ops.slopes.map(|slopes| self.units.of(slopes[q_head]))
     }
 
-    /// Where rows of the group of key head `head` (counted over the batch) stand.
+    /// The places of rows of the group of key head `head` (counted over the batch).
     #[inline(always)]
     pub(crate) fn row_indices(
         &self,
@@ -239,171 +292,100 @@ impl<'a> Inputs<'a> {
             let index = next;
             next.row += 1;
             if next.row == query_rows {
-                (next.row, next.q_head) = (0, next.q_head + 1);
+                next.row = 0;
+                next.q_head += 1;
             }
             index
         })
     }
 
-    /// Whether the caller keeps the keys in panels.
-    pub(crate) fn has_panels(&self) -> bool {
-        matches!(self.key, CheckedKeys::Packed(_))
-    }
-
-    /// What tiles could read keys from.
-    pub(crate) fn key_form(&self) -> KeyForm {
-        match self.key {
-            CheckedKeys::View(..) if self.extents.is_empty() => KeyForm::Strided,
-            CheckedKeys::View(..) => {
-                // Heads may start anywhere: all of them have to be words.
-                let Extents { batch, kv_heads, .. } = self.extents;
-                let corners = [0, kv_heads.min(2) - 1, (batch.min(2) - 1) * kv_heads];
-                let are_words = |head| match self.key_head(head) {
-                    KeyHead::View(head) => head.are_words(),
-                    KeyHead::Packed(_) => false,
-                };
-                if corners.into_iter().all(are_words) { KeyForm::Rows } else { KeyForm::Strided }
-            }
-            CheckedKeys::Packed(_) => KeyForm::Packed,
-        }
+    /// The query and its strides.
+    pub(crate) fn query(&self) -> (Elements<'a>, Strides) {
+        self.query
     }
 
     /// The query head of a row.
     pub(crate) fn query_head(&self, index: RowIndex) -> HeadRows<Elements<'a>> {
         let (data, strides) = self.query;
-        head_rows(data, strides, index.batch, index.q_head, self.extents.query_rows)
+        HeadRows::new(data, strides, index.batch, index.q_head, self.extents.query_rows)
     }
 
-    /// The keys of key head `head` (counted over the batch), as a view gives them.
-    pub(crate) fn key_head(&self, head: usize) -> KeyHead<'a> {
+    /// The keys of key head `head` (counted over the batch), of which the batch entry's length
+    /// exist; nothing if the caller keeps them in panels.
+    #[inline]
+    pub(crate) fn key_rows(&self, head: usize) -> Option<HeadRows<Elements<'a>>> {
+        let Keys::View(data, strides) = self.keys else { return None };
         let Extents { kv_heads, keys, .. } = self.extents;
-        match self.key {
-            CheckedKeys::View(data, strides) => {
-                let batch = head / kv_heads;
-                let keys = self.positions.keys_of(batch, keys);
-                KeyHead::View(head_rows(data, strides, batch, head % kv_heads, keys))
+        let batch = head / kv_heads;
+        let keys = self.positions.keys_of(batch, keys);
+        Some(HeadRows::new(data, strides, batch, head % kv_heads, keys))
+    }
+
+    /// The keys of key head `head` (counted over the batch), if the caller keeps them in panels.
+    #[inline]
+    pub(crate) fn key_panels(&self, head: usize) -> Option<&'a [f32]> {
+        match self.keys {
+            Keys::View(..) => None,
+            Keys::Panels(panels) => Some(panels.head(head)),
+        }
+    }
+
+    /// Whether the caller keeps the keys in panels.
+    pub(crate) fn has_key_panels(&self) -> bool {
+        matches!(self.keys, Keys::Panels(_))
+    }
+
+    /// Whether the keys of every head are rows of words.
+    pub(crate) fn keys_are_words(&self) -> bool {
+        let Extents { batch, kv_heads, .. } = self.extents;
+        if self.extents.weights_shape().contains(&0) {
+            return false;
+        }
+        // Heads start at multiples of two strides: those at the corners tell of all.
+        let corners = [0, kv_heads.min(2) - 1, (batch.min(2) - 1) * kv_heads];
+        corners.into_iter().all(|head| self.key_rows(head).is_some_and(|rows| rows.are_words()))
+    }
+
+    pub(crate) fn natural(&self) -> &NaturalOptions<'a> {
+        &self.natural
+    }
+
+    /// Whether a row attends to a key, by all options.
+    pub(crate) fn attends(&self, index: RowIndex, key: usize) -> bool {
+        self.allowed_keys(index).contains(&key)
+            && self.ops.mask.is_none_or(|(mask, strides)| mask[element(index, key, &strides)])
+            && self.bias_element(index, key) != Some(f32::NEG_INFINITY)
+    }
+
+    /// One element of the bias, if there is one.
+    pub(crate) fn bias_element(&self, index: RowIndex, key: usize) -> Option<f32> {
+        self.ops.bias.map(|(bias, strides)| bias.widened(element(index, key, &strides)))
+    }
+
+    /// One element of a query row.
+    pub(crate) fn query_element(&self, index: RowIndex, dim: usize) -> f32 {
+        let (query, strides) = self.query;
+        query.widened(element(index, dim, &strides))
+    }
+
+    /// One element of a key that a query row reads.
+    pub(crate) fn key_element(&self, index: RowIndex, key: usize, dim: usize) -> f32 {
+        let Extents { kv_heads, head_dim, .. } = self.extents;
+        let head = index.q_head / self.extents.group();
+        match self.keys {
+            Keys::View(data, strides) => {
+                data.widened(element(RowIndex { q_head: head, row: key, ..index }, dim, &strides))
             }
-            CheckedKeys::Packed(packed) => KeyHead::Packed(packed.head(head)),
+            Keys::Panels(panels) => {
+                let panel =
+                    &panels.head(index.batch * kv_heads + head)[key / PANEL * PANEL * head_dim..];
+                panel[dim * PANEL + key % PANEL]
+            }
         }
     }
 }
 
-/// The keys of one head.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum KeyHead<'a> {
-    View(HeadRows<Elements<'a>>),
-    /// In panels.
-    Packed(&'a [f32]),
-}
-
-/// What tiles could read keys from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyForm {
-    /// A view whose dimensions are next to each other.
-    Rows,
-    /// Any other view.
-    Strided,
-    /// Panels that the caller keeps.
-    Packed,
-}
-
-impl<'a> Adjustments<'a> {
-    fn new(attention: &Attention<'a>, extents: &Extents) -> Result<Self, Error> {
-        let shape = extents.output_shape();
-        let bias = match &attention.bias {
-            Some(bias) => {
-                Some((bias.data, bias.layout.check_broadcast("bias", bias.data.len(), shape)?))
-            }
-            None => None,
-        };
-        let mask = match &attention.mask {
-            Some(mask) => {
-                Some((mask.data, mask.layout.check_broadcast("mask", mask.data.len(), shape)?))
-            }
-            None => None,
-        };
-        let stage = attention.stage;
-        let biased = matches!(stage, Stage::Biased | Stage::Weights);
-        Ok(Adjustments {
-            stage,
-            unit: in_units_of(stage, 1.0),
-            cap: attention
-                .softcap
-                .filter(|_| stage != Stage::Scores)
-                .map(|cap| in_units_of(stage, cap)),
-            bias: bias.filter(|_| biased),
-            slopes: attention.alibi_slopes.filter(|_| biased),
-            mask: mask.filter(|_| biased),
-        })
-    }
-}
-
-pub(crate) fn head_rows(
-    data: Elements<'_>,
-    strides: Strides,
-    batch: usize,
-    head: usize,
-    rows: usize,
-) -> HeadRows<Elements<'_>> {
-    HeadRows {
-        data: data.from(batch * strides.batch + head * strides.head),
-        row_stride: strides.row,
-        dim_stride: strides.column,
-        rows,
-    }
-}
-
-/// Where the rows of the result go.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Output<'a> {
-    pub(crate) data: OutputData<'a>,
-    pub(crate) strides: Strides,
-}
-
-/// The result's elements.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum OutputData<'a> {
-    F32(SharedSlice<'a, f32>),
-    #[cfg(feature = "half")]
-    F16(SharedSlice<'a, half::f16>),
-    #[cfg(feature = "half")]
-    Bf16(SharedSlice<'a, half::bf16>),
-}
-
-impl<'a> Output<'a> {
-    /// Checks the view against the shape that the result will have.
-    pub(crate) fn new(output: ViewMut<'a>, extents: &Extents) -> Result<Self, Error> {
-        let expected = extents.output_shape();
-        for ((axis, expected), found) in OUTPUT_AXES.into_iter().zip(expected).zip(output.shape()) {
-            expect_extent("output", axis, expected, "as query and key", found)?;
-        }
-        let strides = output.layout.check_disjoint("output", output.data.len())?;
-        let data = match output.data {
-            ElementsMut::F32(data) => OutputData::F32(SharedSlice::new(data)),
-            #[cfg(feature = "half")]
-            ElementsMut::F16(data) => OutputData::F16(SharedSlice::new(data)),
-            #[cfg(feature = "half")]
-            ElementsMut::Bf16(data) => OutputData::Bf16(SharedSlice::new(data)),
-        };
-        Ok(Output { data, strides })
-    }
-
-    /// Index of the first element of a row in the data.
-    #[inline(always)]
-    pub(crate) fn row_start(&self, index: RowIndex) -> usize {
-        index.start(&self.strides)
-    }
-}
-
-pub(crate) fn expect_extent(
-    argument: &'static str,
-    axis: &'static str,
-    expected: usize,
-    expected_from: &'static str,
-    found: usize,
-) -> Result<(), Error> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::Extent { argument, axis, expected, expected_from, found })
+/// Index of an element of a row.
+fn element(index: RowIndex, column: usize, strides: &Strides) -> usize {
+    index.start(strides) + column * strides.column
 }

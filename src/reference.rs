@@ -3,7 +3,7 @@
 //! Slow, simple and independent of the kernels. Inputs are dense and row-major. [`Problem`] is all
 //! of attention, one function for each step; the free functions are one head without options.
 
-use crate::attention::Stage;
+use crate::options::Logits;
 use crate::positions::Causal;
 use alloc::vec::Vec;
 
@@ -85,23 +85,26 @@ pub struct Problem<'a> {
 type Row = [usize; 3];
 
 impl Problem<'_> {
-    /// The result of a stage, `[batch, q_heads, query_rows, keys]`.
-    pub fn stage(&self, stage: Stage) -> Vec<f64> {
-        let mut result = Vec::new();
-        for batch in 0..self.batch {
-            for head in 0..self.q_heads {
-                for row in 0..self.query_rows {
-                    let row = [batch, head, row];
-                    match stage {
-                        Stage::Scores => result.extend(self.each_key(|key| self.score(row, key))),
-                        Stage::Capped => result.extend(self.each_key(|key| self.capped(row, key))),
-                        Stage::Biased => result.extend(self.each_key(|key| self.biased(row, key))),
-                        Stage::Weights => result.extend(self.weights(row)),
-                    }
-                }
-            }
-        }
-        result
+    /// The logits at a stage, `[batch, q_heads, query_rows, keys]`.
+    pub fn logits(&self, stage: Logits) -> Vec<f64> {
+        let logit = |row, key| match stage {
+            Logits::Scores => self.score(row, key),
+            Logits::Capped => self.capped(row, key),
+            Logits::Biased => self.biased(row, key),
+        };
+        self.rows().flat_map(|row| self.each_key(move |key| logit(row, key))).collect()
+    }
+
+    /// The weights of all rows, `[batch, q_heads, query_rows, keys]`.
+    pub fn all_weights(&self) -> Vec<f64> {
+        self.rows().flat_map(|row| self.weights(row)).collect()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row> {
+        let (q_heads, query_rows) = (self.q_heads, self.query_rows);
+        (0..self.batch).flat_map(move |batch| {
+            (0..q_heads).flat_map(move |head| (0..query_rows).map(move |row| [batch, head, row]))
+        })
     }
 
     fn each_key<T>(&self, value: impl Fn(usize) -> T) -> impl Iterator<Item = T> {

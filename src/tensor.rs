@@ -122,8 +122,8 @@ pub(crate) struct Layout {
     pub(crate) strides: [isize; 4],
 }
 
-/// The axes of a result.
-pub(crate) const OUTPUT_AXES: [&str; 4] = ["batch entries", "heads", "rows", "columns (keys)"];
+/// The axes of what has an element for each pair of a query row and a key.
+pub(crate) const RESULT_AXES: [&str; 4] = ["batch entries", "heads", "rows", "columns (keys)"];
 
 /// Strides that are known to keep every element inside the data.
 #[derive(Clone, Copy, Debug)]
@@ -187,7 +187,7 @@ impl Layout {
         length: usize,
         shape: [usize; 4],
     ) -> Result<Strides, Error> {
-        for ((axis, expected), found) in OUTPUT_AXES.into_iter().zip(shape).zip(self.shape) {
+        for ((axis, expected), found) in RESULT_AXES.into_iter().zip(shape).zip(self.shape) {
             if found != 1 && found != expected {
                 let expected_from = "as the result, or 1";
                 return Err(Error::Extent { argument, axis, expected, expected_from, found });
@@ -238,4 +238,17 @@ pub(crate) fn element_count(argument: &'static str, shape: [usize; 4]) -> Result
         .try_fold(1usize, |product, &extent| product.checked_mul(extent))
         .filter(|&elements| elements <= isize::MAX as usize / size_of::<f32>())
         .ok_or(Error::Overflow { argument, shape })
+}
+
+pub(crate) fn expect_extent(
+    argument: &'static str,
+    axis: &'static str,
+    expected: usize,
+    expected_from: &'static str,
+    found: usize,
+) -> Result<(), Error> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Extent { argument, axis, expected, expected_from, found })
 }

@@ -1,16 +1,15 @@
 //! Memory that is kept from call to call.
 
 use crate::error::Error;
-use crate::kernel::block::Row;
+use crate::layout::LINE;
+use crate::rows::Row;
 use alloc::{collections::TryReserveError, vec::Vec};
 
-/// Elements of a cache line, the alignment of every buffer.
-pub(crate) const LINE: usize = 16;
-
-/// Scratch memory for [`Attention::compute_into`](crate::Attention::compute_into).
+/// Scratch memory for [`Attention::run`](crate::Attention::run).
 ///
-/// It grows to the largest call that it has seen and is reused by all others: once warm, a call
-/// allocates nothing; rayon does, a few bytes for each thread that helps. One workspace serves one call at a time; its content never matters.
+/// It grows to the largest call that it has seen and is reused by all others: once it has grown, a
+/// call allocates nothing; rayon does, a few bytes for each thread that helps. One workspace serves
+/// one call at a time; its content never matters.
 #[derive(Debug, Default)]
 pub struct Workspace {
     buffer: Vec<f32>,
@@ -28,18 +27,18 @@ impl Workspace {
         self.buffer.capacity() * size_of::<f32>() + self.rows.capacity() * size_of::<Row>()
     }
 
-    /// `elements` of memory that starts on a cache line, and room for `rows`.
-    pub(crate) fn reserve(
-        &mut self,
-        elements: usize,
-        rows: usize,
-    ) -> Result<(&mut [f32], &mut [Row]), Error> {
+    /// Grows to so many elements and rows.
+    pub(crate) fn grow(&mut self, elements: usize, rows: usize) -> Result<(), Error> {
         let error = Error::Allocation { argument: "workspace", elements };
         let length = elements.checked_add(LINE).ok_or_else(|| error.clone())?;
         grow(&mut self.buffer, length, 0.0).map_err(|_| error.clone())?;
-        grow(&mut self.rows, rows, Row::default()).map_err(|_| error)?;
+        grow(&mut self.rows, rows, Row::default()).map_err(|_| error)
+    }
+
+    /// So many elements, which start on a cache line, and so many rows, after [`Workspace::grow`].
+    pub(crate) fn parts(&mut self, elements: usize, rows: usize) -> (&mut [f32], &mut [Row]) {
         let start = self.buffer.as_ptr().align_offset(LINE * size_of::<f32>());
-        Ok((&mut self.buffer[start..start + elements], &mut self.rows[..rows]))
+        (&mut self.buffer[start..start + elements], &mut self.rows[..rows])
     }
 }
 

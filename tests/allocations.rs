@@ -2,9 +2,12 @@
 
 mod common;
 
+use common::call::{
+    Call, Stage, dot, dot_on, scaled_softmax, scaled_softmax_in_place_on, scaled_softmax_on,
+};
 use common::{Extents, Problem, isas, random};
-use softdot::{Attention, Stage, TensorMut, Threads, Workspace};
-use softdot::{dot, dot_on, scaled_softmax, scaled_softmax_in_place_on, scaled_softmax_on};
+use softdot::{TensorMut, Threads, Workspace};
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -66,7 +69,7 @@ const SHAPES: [Extents; 5] = [
     Extents { batch: 1, q_heads: 1, kv_heads: 1, rows: 50, keys: 100, head_dim: 0 },
 ];
 
-fn compute(attention: &Attention, problem: &Problem, output: &mut [f32], memory: &mut Workspace) {
+fn compute(attention: &Call, problem: &Problem, output: &mut [f32], memory: &mut Workspace) {
     let output = TensorMut::new(output, problem.extents.output_shape());
     attention
         .compute_into(problem.query_view(), problem.key_view(), output, memory)
@@ -78,7 +81,7 @@ fn the_counter_counts() {
     assert_eq!(allocations(|| drop(std::hint::black_box(vec![1u8; 100]))), 1);
     let problem = Problem::random(SHAPES[2], 1);
     let mut output = vec![0.0; 2 * 4 * 13 * 77];
-    let cold = || compute(&Attention::new(), &problem, &mut output, &mut Workspace::new());
+    let cold = || compute(&Call::new(), &problem, &mut output, &mut Workspace::new());
     assert!(allocations(cold) > 0);
 }
 
@@ -87,7 +90,7 @@ fn a_warm_workspace_allocates_nothing() {
     for isa in isas() {
         for threads in [Threads::Serial, Threads::Pool] {
             for stage in [Stage::Scores, Stage::Weights] {
-                let attention = Attention::new().isa(isa).threads(threads).stage(stage);
+                let attention = Call::new().isa(isa).threads(threads).stage(stage);
                 for extents in SHAPES {
                     assert!(extents.work() < 1 << 20, "{extents:?} would use the pool");
                     let problem = Problem::random(extents, 1);
@@ -107,7 +110,7 @@ fn a_warm_workspace_allocates_nothing() {
 /// Serial work of a size that would otherwise be shared.
 #[test]
 fn large_serial_calls_allocate_nothing() {
-    let attention = Attention::new().threads(Threads::Serial);
+    let attention = Call::new().threads(Threads::Serial);
     let problem = Problem::random(Extents::single(100, 1100, 40), 1);
     let mut output = vec![0.0; 100 * 1100];
     let mut memory = Workspace::new();
@@ -118,7 +121,7 @@ fn large_serial_calls_allocate_nothing() {
 /// The largest call decides: smaller ones find their place.
 #[test]
 fn a_workspace_serves_smaller_calls() {
-    let attention = Attention::new().threads(Threads::Serial);
+    let attention = Call::new().threads(Threads::Serial);
     let mut memory = Workspace::new();
     let mut output = vec![0.0; 100 * 1100];
     let large = Problem::random(Extents::single(100, 1100, 40), 1);
@@ -163,7 +166,7 @@ fn errors_allocate_nothing() {
     let refused = || {
         let output = TensorMut::new(&mut output[..], [2, 4]);
         let (query, key) = (problem.query_view(), problem.key_view());
-        let result = Attention::new().compute_into(query, key, output, &mut Workspace::new());
+        let result = Call::new().compute_into(query, key, output, &mut Workspace::new());
         assert!(result.is_err());
     };
     assert_eq!(allocations(refused), 0);

@@ -2,9 +2,10 @@
 
 mod common;
 
+use common::call::Call;
 use common::refusals::{ABSURD, SENTINEL};
 use common::{STAGES, isas, serial};
-use softdot::{Attention, Causal, Error, TensorMut, TensorRef, Workspace};
+use softdot::{Causal, Error, TensorMut, TensorRef, Workspace};
 use std::panic::catch_unwind;
 
 /// Nothing to compute: no elements in the result, whatever the other extents are.
@@ -31,14 +32,14 @@ fn empty_results_are_valid() {
     }
     for (query, key) in shapes {
         for stage in STAGES {
-            check_empty(query, key, &Attention::new().stage(stage));
+            check_empty(query, key, &Call::new().stage(stage));
         }
     }
 }
 
 /// A problem without results either succeeds with nothing, or one of its operands is itself too
 /// large: never a panic, never an element.
-fn check_empty(query_shape: [usize; 4], key_shape: [usize; 4], attention: &Attention) {
+fn check_empty(query_shape: [usize; 4], key_shape: [usize; 4], attention: &Call) {
     let query = TensorRef::with_strides(&[0.0], query_shape, [0; 4]);
     let key = TensorRef::with_strides(&[0.0], key_shape, [0; 4]);
     let what = format!("query {query_shape:?}, key {key_shape:?}, {attention:?}");
@@ -71,7 +72,7 @@ fn options_of_empty_results() {
         let query = TensorRef::with_strides(&[0.5], [1, heads, rows, 3], [0; 4]);
         let key = TensorRef::with_strides(&[0.5], [1, heads, keys, 3], [0; 4]);
         for stage in STAGES {
-            let attention = Attention::new()
+            let attention = Call::new()
                 .stage(stage)
                 .softcap(2.0)
                 .bias(TensorRef::new(&bias, shape))

@@ -4,7 +4,10 @@
 //! Under an emulator that cannot start programs of its own architecture, `SOFTDOT_TEST_RUNNER`
 //! holds the command that can, separated by spaces: `qemu-aarch64 -L /usr/aarch64-linux-gnu`.
 
-use softdot::{Attention, Error, Isa, TensorRef, dot, dot_on, scaled_softmax_in_place};
+mod common;
+
+use common::call::{Call, dot, dot_on, scaled_softmax_in_place};
+use softdot::{Error, Isa, TensorRef};
 use std::env;
 use std::process::Command;
 
@@ -25,19 +28,13 @@ fn child() {
     let text = |result: Result<String, Error>| result.unwrap_or_else(|error| error.to_string());
     let say = |line: String| println!("\n{MARK}{line}");
     say(format!("selection {}", text(Isa::detect().map(|selection| selection.to_string()))));
-    say(format!(
-        "plan {}",
-        text(Attention::new().plan(view, view).map(|plan| plan.isa.to_string()))
-    ));
-    say(format!(
-        "compute {}",
-        text(Attention::new().compute(view, view).map(|w| format!("{w:?}")))
-    ));
+    say(format!("plan {}", text(Call::new().plan(view, view).map(|plan| plan.isa.to_string()))));
+    say(format!("compute {}", text(Call::new().compute(view, view).map(|w| format!("{w:?}")))));
     say(format!("dot {}", text(dot(&data, &data).map(|product| product.to_string()))));
     let softmax = scaled_softmax_in_place(&mut [1.0], 1.0).map(|()| "done".to_string());
     say(format!("softmax {}", text(softmax)));
     for isa in Isa::available() {
-        let plan = Attention::new().isa(isa).plan(view, view);
+        let plan = Call::new().isa(isa).plan(view, view);
         let forced = plan.and_then(|plan| Ok((plan.isa, dot_on(isa, &data, &data)?)));
         say(format!("forced {}", text(forced.map(|(isa, product)| format!("{isa} {product}")))));
     }

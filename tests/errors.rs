@@ -3,12 +3,10 @@
 
 mod common;
 
+use common::call::{Call, dot_on, scaled_softmax_in_place_on, scaled_softmax_on};
 use common::refusals::*;
 use common::{Extents, Problem, STAGES, isas, serial};
-use softdot::{
-    Attention, Error, Isa, TensorMut, TensorRef, Workspace, attention_weights, dot_on,
-    scaled_softmax_in_place_on, scaled_softmax_on,
-};
+use softdot::{Error, Isa, TensorMut, TensorRef, Workspace, attention_weights};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[test]
@@ -16,7 +14,7 @@ fn the_sound_problem_is_sound() {
     let sound = Sound::new();
     let mut data = [SENTINEL; 64];
     let output = TensorMut::with_strides(&mut data[..], sound.output.0, sound.output.1);
-    Attention::new()
+    Call::new()
         .compute_into(sound.query(), sound.key(), output, &mut Workspace::new())
         .expect("valid");
     assert!(data[..32].iter().all(|&weight| weight == 0.25), "{data:?}");
@@ -45,7 +43,7 @@ fn outputs_of_another_shape() {
             let expected = OUTPUT[axis];
             assert_eq!(
                 Sound::new().refused_output(shape, dense(OUTPUT)).to_string(),
-                format!("output: expected {expected} {name} (as query and key), found {found}")
+                format!("weights: expected {expected} {name} (as query and key), found {found}")
             );
         }
     }
@@ -56,7 +54,7 @@ fn heads_that_cannot_be_shared_out() {
     for (q_heads, kv_heads) in [(3, 2), (1, 2), (4, 3), (2, 0), (1, ABSURD)] {
         let query = TensorRef::with_strides(&[0.0], [1, q_heads, 1, 1], [0; 4]);
         let key = TensorRef::with_strides(&[0.0], [1, kv_heads, 1, 1], [0; 4]);
-        let error = refused(&Attention::new(), query, key, ([1, q_heads, 1, 1], [0, 1, 0, 0]));
+        let error = refused(&Call::new(), query, key, ([1, q_heads, 1, 1], [0, 1, 0, 0]));
         // So many key heads are refused as such, before they are compared with the query's.
         if kv_heads == ABSURD {
             assert!(matches!(error, Error::Overflow { argument: "key", .. }), "{error}");
@@ -85,7 +83,7 @@ fn negative_strides() {
             for (argument, error) in [
                 ("query", sound.refused_query(QUERY, negative(QUERY))),
                 ("key", sound.refused_key(KEY, negative(KEY))),
-                ("output", sound.refused_output(OUTPUT, negative(OUTPUT))),
+                ("weights", sound.refused_output(OUTPUT, negative(OUTPUT))),
             ] {
                 assert_eq!(error, Error::NegativeStride { argument, axis, stride });
                 assert_eq!(
@@ -103,7 +101,7 @@ fn negative_strides() {
 fn views_that_reach_one_element_too_far() {
     let sound = Sound::new();
     for (argument, shape, size, limit) in
-        [("query", QUERY, 24, 24), ("key", KEY, 24, 24), ("output", OUTPUT, 32, 64)]
+        [("query", QUERY, 24, 24), ("key", KEY, 24, 24), ("weights", OUTPUT, 32, 64)]
     {
         for axis in 0..3 {
             // Each stride alone is made one too long.
@@ -130,7 +128,7 @@ fn views_that_reach_one_element_too_far() {
         }
     }
     let short = TensorRef::new(&sound.data[..23], QUERY);
-    let error = refused(&Attention::new(), short, sound.key(), sound.output);
+    let error = refused(&Call::new(), short, sound.key(), sound.output);
     assert_eq!(error, Error::OutOfBounds { argument: "query", expected: 24, found: 23 });
 }
 
@@ -150,12 +148,12 @@ fn shapes_that_overflow() {
         // … or only with the padding of its panels …
         ("key", [1, 1, 1, 1], [1, 1, huge, 1]),
         // … or the product of both is.
-        ("output", [1, 1, 1 << 40, 1], [1, 1, 1 << 40, 1]),
-        ("output", [1, 1, huge, 1], [1, 1, 2, 1]),
+        ("weights", [1, 1, 1 << 40, 1], [1, 1, 1 << 40, 1]),
+        ("weights", [1, 1, huge, 1], [1, 1, 2, 1]),
     ];
     for (argument, query, key) in overflows {
         for stage in STAGES {
-            let attention = Attention::new().stage(stage);
+            let attention = Call::new().stage(stage);
             let error = attention.compute(view(query), view(key)).unwrap_err();
             assert!(
                 matches!(error, Error::Overflow { argument: found, .. } if found == argument),
@@ -201,11 +199,11 @@ fn outputs_whose_elements_share_memory() {
         [14, 7, 1, 2],
     ] {
         let error = Sound::new().refused_output(OUTPUT, strides);
-        assert_eq!(error, Error::Overlap { argument: "output", shape: OUTPUT, strides });
+        assert_eq!(error, Error::Overlap { argument: "weights", shape: OUTPUT, strides });
         assert_eq!(
             error.to_string(),
             format!(
-                "output: expected strides that keep elements apart, found {strides:?} for shape \
+                "weights: expected strides that keep elements apart, found {strides:?} for shape \
                  {OUTPUT:?}"
             )
         );
@@ -217,11 +215,11 @@ fn outputs_whose_elements_share_memory() {
 fn strides_of_single_entries_do_not_matter() {
     let extents = Extents::single(1, 5, 1);
     let problem = Problem::random(extents, 1);
-    let expected = problem.compute(&Attention::new());
+    let expected = problem.compute(&Call::new());
     for strides in [[0, 0, 0, 1], [1, 1, 1, 1], [isize::MAX, isize::MAX, isize::MAX, 1]] {
         let mut data = [SENTINEL; 5];
         let output = TensorMut::with_strides(&mut data[..], [1, 1, 1, 5], strides);
-        Attention::new()
+        Call::new()
             .compute_into(problem.query_view(), problem.key_view(), output, &mut Workspace::new())
             .expect("valid");
         assert_eq!(data[..], expected);
@@ -312,11 +310,11 @@ fn memory_that_cannot_be_had() {
         }
     }
     let wide = TensorRef::with_strides(&[0.5], [1, 1, 1 << 30, 1], [0; 4]);
-    let error = Attention::new().compute(wide, wide).unwrap_err();
-    assert_eq!(error, Error::Allocation { argument: "output", elements: 1 << 60 });
+    let error = Call::new().compute(wide, wide).unwrap_err();
+    assert_eq!(error, Error::Allocation { argument: "weights", elements: 1 << 60 });
     assert_eq!(
         error.to_string(),
-        "output: expected memory for 1152921504606846976 f32 elements, found none"
+        "weights: expected memory for 1152921504606846976 f32 elements, found none"
     );
 }
 
@@ -325,15 +323,15 @@ fn memory_that_cannot_be_had() {
 fn a_workspace_survives_errors() {
     let mut workspace = Workspace::new();
     let problem = Problem::random(Extents::single(3, 20, 4), 1);
-    let expected = problem.compute(&Attention::new());
+    let expected = problem.compute(&Call::new());
     let absurd = TensorRef::with_strides(&[0.5], [1, 1, 1, 1 << 45], [0; 4]);
     for _ in 0..2 {
         let mut one = [SENTINEL];
         let output = TensorMut::new(&mut one[..], [1, 1]);
-        Attention::new().compute_into(absurd, absurd, output, &mut workspace).unwrap_err();
+        Call::new().compute_into(absurd, absurd, output, &mut workspace).unwrap_err();
         let mut found = vec![0.0; 60];
         let output = TensorMut::new(&mut found[..], [3, 20]);
-        Attention::new()
+        Call::new()
             .compute_into(problem.query_view(), problem.key_view(), output, &mut workspace)
             .expect("valid");
         assert_eq!(found, expected);

@@ -4,12 +4,13 @@
 mod common;
 
 use common::bounds::Definition;
+use common::call::Stage;
 use common::elements::{AnyTensor, Type};
 use common::options::{Broadcast, Kind, Options};
 use common::strided::{Layout, Strided, index_of};
 use common::{Extents, Problem, Random, assert_same_bits, isas, proptests, serial};
 use proptest::prelude::*;
-use softdot::{Isa, Keys, PackedKeys, Stage};
+use softdot::{Isa, Keys, PackedKeys};
 
 /// Those in which each key has memory of its own.
 const LAYOUTS: [Layout; 6] = [

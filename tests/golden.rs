@@ -5,8 +5,9 @@
 
 mod common;
 
+use common::call::{Stage, dot_on, scaled_softmax_on};
 use common::{Extents, Problem, isas, serial};
-use softdot::{Isa, Stage, dot_on, scaled_softmax_on};
+use softdot::Isa;
 
 /// FNV-1a with 64 bits, over the little-endian bytes of the results' bits.
 fn fnv1a(values: &[f32]) -> u64 {

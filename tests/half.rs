@@ -4,13 +4,14 @@
 
 mod common;
 
+use common::call::{Call, Stage};
 use common::elements::Type;
 use common::options::{Broadcast, Kind, Options};
 use common::strided::{Layout, Strided};
 use common::{Extents, Problem, Random, assert_same_bits, isas, serial, thinned, transcription};
 use core::fmt::Debug;
 use half::{bf16, f16};
-use softdot::{Attention, Element, Isa, Keys, PackedKeys, Stage, TensorRef, Workspace};
+use softdot::{Element, Isa, KeySource, Keys, PackedKeys, TensorRef, Workspace};
 
 /// A type of 16 bits, with the conversions of its own crate.
 trait Narrow: Element + Debug {
@@ -69,13 +70,13 @@ fn each_in_a_row<T: Narrow>(tensor: &Strided) -> Strided<T> {
 }
 
 /// Unscaled scores.
-fn scores(isa: Isa) -> Attention<'static> {
+fn scores(isa: Isa) -> Call<'static> {
     serial(isa).stage(Stage::Scores).scale(1.0)
 }
 
 fn check_keys<T: Narrow>() {
     let values = all_widened::<T>();
-    for (layout, head_dim, rows, unpacked) in [
+    for (layout, head_dim, rows, row_major) in [
         // Words, transposed on their way into a tile. Two dimensions that are left over.
         (Layout::Dense, 8, 1, true),
         (Layout::Dense, 10, 1, true),
@@ -96,8 +97,8 @@ fn check_keys<T: Narrow>() {
         let expected = values.repeat(rows);
         for isa in isas() {
             let what = format!("{isa}, {layout:?}, {rows} × {head_dim}");
-            let plan = scores(isa).plan(query, key.view()).expect("a plan").to_string();
-            assert_eq!(plan.contains("unpacked"), unpacked, "{what}: {plan}");
+            let plan = scores(isa).plan(query, key.view()).expect("a plan");
+            assert_eq!(plan.key_source == KeySource::RowMajor, row_major, "{what}: {plan}");
             for key in [Keys::from(key.view()), Keys::from(&packed)] {
                 let found = scores(isa).compute(query, key).expect("valid");
                 assert_same_bits(&expected, &found, &what);

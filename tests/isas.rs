@@ -6,12 +6,11 @@
 
 mod common;
 
+use common::call::{Call, ENDS, Stage};
 use common::strided::Layout;
 use common::{Extents, Problem, bounds, transcription};
 use common::{assert_same_bits, default_scale, isas, scaled_down, serial, thinned};
-use softdot::{Attention, Isa, Stage, TensorRef, Threads, Workspace};
-
-const STAGES: [Stage; 2] = [Stage::Scores, Stage::Weights];
+use softdot::{Isa, TensorRef, Threads, Workspace};
 
 /// `[batch, q_heads, kv_heads]`: groups of 1, 2 and 4.
 const HEADS: [[usize; 3]; 6] = [[1, 1, 1], [1, 2, 1], [2, 2, 2], [1, 4, 1], [2, 4, 2], [3, 3, 3]];
@@ -92,7 +91,7 @@ fn check(extents: Extents, layout: Layout, stage: Stage) {
 fn check_all(cases: Vec<Extents>) {
     let layouts = Layout::ALL.into_iter().cycle();
     for (extents, layout) in cases.into_iter().zip(layouts) {
-        for stage in STAGES {
+        for stage in ENDS {
             check(extents, layout, stage);
         }
     }
@@ -118,7 +117,7 @@ fn every_layout_with_every_grouping() {
     for layout in Layout::ALL {
         for heads in thinned(HEADS.to_vec(), 5) {
             for shape in shapes {
-                for stage in STAGES {
+                for stage in ENDS {
                     check(shape.with_heads(heads), layout, stage);
                 }
             }
@@ -141,12 +140,12 @@ fn any_number_of_threads() {
     for extents in cases {
         assert!(extents.work() >= 1 << 20, "{extents:?} would not use the pool");
         let problem = Problem::random(extents, 3);
-        for stage in STAGES {
+        for stage in ENDS {
             let expected = transcription::attention(&problem, stage, None);
             for threads in if quick { vec![3] } else { vec![1, 2, 3, 7] } {
                 let pool = common::pool(threads);
                 for isa in isas() {
-                    let attention = Attention::new().isa(isa).threads(Threads::Pool).stage(stage);
+                    let attention = Call::new().isa(isa).threads(Threads::Pool).stage(stage);
                     let found = pool.install(|| problem.compute(&attention));
                     let what = format!("{isa}, {stage:?}, {threads} threads, {extents:?}");
                     assert_same_bits(&expected, &found, what);
@@ -188,7 +187,7 @@ fn permuted_views() {
 fn check_bounds(problem: &Problem, scale: f32) {
     let Extents { keys, head_dim, .. } = problem.extents;
     let what = format!("scale {scale}, {:?}", problem.extents);
-    let attention = Attention::new().scale(scale);
+    let attention = Call::new().scale(scale);
     let scores = problem.compute(&attention.clone().stage(Stage::Scores));
     let weights = problem.compute(&attention);
     bounds::assert_rows_sum_to_one(&weights, keys, &what);
@@ -258,8 +257,8 @@ fn no_dimensions() {
     }
 }
 
-/// A result larger than the caches is written past them: an ordinary store and a streamed one
-/// have to meet at rows of every alignment.
+/// A result larger than the caches is written by non-temporal stores: these and ordinary ones have to
+/// meet at rows of every alignment.
 #[test]
 fn results_larger_than_the_caches() {
     let keys = 4099;
@@ -267,13 +266,13 @@ fn results_larger_than_the_caches() {
     let elements = softdot::Caches::detect().l3.min(64 << 20) / size_of::<f32>();
     let rows = scaled_down(elements / keys + 2, 50);
     let problem = Problem::random(Extents::single(rows, keys, 1), 7);
-    let plan = Attention::new().plan(problem.query_view(), problem.key_view()).expect("a plan");
+    let plan = Call::new().plan(problem.query_view(), problem.key_view()).expect("a plan");
     println!("{plan}");
     let larger = rows * keys * size_of::<f32>() > softdot::Caches::detect().l3;
-    assert_eq!(plan.to_string().contains("past the caches"), larger);
+    assert_eq!(plan.nontemporal, larger);
     for isa in common::fast_isas() {
-        for stage in STAGES {
-            let attention = Attention::new().isa(isa).stage(stage);
+        for stage in ENDS {
+            let attention = Call::new().isa(isa).stage(stage);
             let whole = problem.compute(&attention);
             for (row, found) in whole.chunks(keys).enumerate() {
                 let extents = Extents::single(1, keys, 1);

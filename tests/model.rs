@@ -3,9 +3,10 @@
 
 mod common;
 
+use common::call::Call;
 use common::{assert_same_bits, isas, serial};
 use safetensors::SafeTensors;
-use softdot::{Attention, TensorRef, attention_weights, reference};
+use softdot::{TensorRef, attention_weights, reference};
 use std::path::Path;
 
 /// How far softdot may be from the exact weights of the model's queries and keys. Scores reach 41,
@@ -65,7 +66,7 @@ fn check(name: &str, tokens: usize) {
     let sentence = Sentence::load(name);
     assert_eq!(sentence.shape, [6, 12, tokens, 32]);
     let (query, key) = sentence.views();
-    let expected = Attention::new().compute(query, key).expect("valid");
+    let expected = Call::new().compute(query, key).expect("valid");
     let exact = sentence.exact();
     let wide = |weights: &[f32]| weights.iter().map(|&weight| weight.into()).collect::<Vec<f64>>();
     let from_exact = largest_difference(&exact, &wide(&expected));
@@ -96,7 +97,7 @@ fn one_head_at_a_time() {
     let sentence = Sentence::load("minilm-story.safetensors");
     let [_, _, tokens, head_dim] = sentence.shape;
     let (query, key) = sentence.views();
-    let expected = Attention::new().compute(query, key).expect("valid");
+    let expected = Call::new().compute(query, key).expect("valid");
     let head_elements = tokens * head_dim;
     let heads = sentence.query.chunks(head_elements).zip(sentence.key.chunks(head_elements));
     for ((query, key), expected) in heads.zip(expected.chunks(tokens * tokens)) {

@@ -2,9 +2,10 @@
 
 mod common;
 
+use common::call::Call;
 use common::{Extents, Problem, assert_same_bits, isas, serial};
 use ndarray::{Array, ArrayView, s};
-use softdot::{Attention, Error, TensorMut, TensorRef, Workspace};
+use softdot::{Error, TensorMut, TensorRef, Workspace};
 
 #[test]
 fn any_order_of_axes_gives_the_same_bits() {
@@ -41,6 +42,6 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(matches!(axes, Error::Axes { found: 1 }), "{axes}");
     let reversed = TensorRef::try_from(array.slice(s![..;-1, ..])).unwrap();
     let view = TensorRef::try_from(array.view()).unwrap();
-    let error = Attention::new().compute(reversed, view).unwrap_err();
+    let error = Call::new().compute(reversed, view).unwrap_err();
     assert!(matches!(error, Error::NegativeStride { argument: "query", .. }), "{error}");
 }

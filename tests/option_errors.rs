@@ -4,8 +4,9 @@
 mod common;
 
 use common::STAGES;
+use common::call::Call;
 use common::refusals::*;
-use softdot::{Attention, Error, PackedKeys, TensorMut, TensorRef, Workspace};
+use softdot::{Error, PackedKeys, TensorMut, TensorRef, Workspace};
 
 #[test]
 fn scales_that_are_not_finite() {
@@ -13,7 +14,7 @@ fn scales_that_are_not_finite() {
     for (scale, printed) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")]
     {
         for stage in STAGES {
-            let attention = Attention::new().stage(stage).scale(scale);
+            let attention = Call::new().stage(stage).scale(scale);
             let error = refused(&attention, sound.query(), sound.key(), sound.output);
             assert!(matches!(error, Error::NotFinite { argument: "scale", .. }));
             assert_eq!(
@@ -27,7 +28,7 @@ fn scales_that_are_not_finite() {
 /// A call with options on the sound problem, refused in every stage, by `plan` too, with the same
 /// error.
 #[track_caller]
-fn refused_options(options: &Attention) -> Error {
+fn refused_options(options: &Call) -> Error {
     let sound = Sound::new();
     let errors = STAGES.map(|stage| {
         let attention = options.clone().stage(stage);
@@ -48,7 +49,7 @@ fn softcaps_that_are_not_positive() {
         (f32::INFINITY, "inf"),
         (f32::NEG_INFINITY, "-inf"),
     ] {
-        let error = refused_options(&Attention::new().softcap(softcap));
+        let error = refused_options(&Call::new().softcap(softcap));
         assert_eq!(error, Error::NotPositive { argument: "softcap", found: softcap });
         assert_eq!(
             error.to_string(),
@@ -58,7 +59,7 @@ fn softcaps_that_are_not_positive() {
     // NaN is not equal to itself, nor is its error.
     let sound = Sound::new();
     for stage in STAGES {
-        let attention = Attention::new().softcap(f32::NAN).stage(stage);
+        let attention = Call::new().softcap(f32::NAN).stage(stage);
         let error = refused(&attention, sound.query(), sound.key(), sound.output);
         assert_eq!(error.to_string(), "softcap: expected a finite number above 0, found NaN");
     }
@@ -75,8 +76,8 @@ fn refused_broadcasts(
     let bias = TensorRef::with_strides(&bias, shape, strides);
     let mask = TensorRef::with_strides(&mask, shape, strides);
     [
-        ("bias", refused_options(&Attention::new().bias(bias))),
-        ("mask", refused_options(&Attention::new().mask(mask))),
+        ("bias", refused_options(&Call::new().bias(bias))),
+        ("mask", refused_options(&Call::new().mask(mask))),
     ]
 }
 
@@ -156,9 +157,9 @@ fn lists_of_the_wrong_length() {
     for found in [0, 1, 3, 64] {
         let (numbers, lengths) = (vec![0.5; found], vec![1; found]);
         for (argument, each, options) in [
-            ("alibi_slopes", "query head", Attention::new().alibi_slopes(&numbers)),
-            ("sinks", "query head", Attention::new().sinks(&numbers)),
-            ("key_lengths", "batch entry", Attention::new().key_lengths(&lengths)),
+            ("alibi_slopes", "query head", Call::new().alibi_slopes(&numbers)),
+            ("sinks", "query head", Call::new().sinks(&numbers)),
+            ("key_lengths", "batch entry", Call::new().key_lengths(&lengths)),
         ] {
             let error = refused_options(&options);
             assert!(
@@ -179,7 +180,7 @@ fn lengths_beyond_the_keys() {
     let keys = KEY[2];
     for found in [keys + 1, 1000, ABSURD] {
         for (batch, lengths) in [[found, keys], [keys, found]].into_iter().enumerate() {
-            let error = refused_options(&Attention::new().key_lengths(&lengths));
+            let error = refused_options(&Call::new().key_lengths(&lengths));
             assert_eq!(error, Error::KeyLength { batch, keys, found });
             assert_eq!(
                 error.to_string(),
@@ -199,11 +200,11 @@ fn packed_keys_are_checked_alike() {
     let packed = PackedKeys::from_view(sound.key()).expect("valid keys");
     let short = [0.5];
     for options in [
-        Attention::new().softcap(0.0),
-        Attention::new().bias(TensorRef::new(&short, [2, 4])),
-        Attention::new().sinks(&short),
-        Attention::new().alibi_slopes(&short),
-        Attention::new().key_lengths(&[5, 0]),
+        Call::new().softcap(0.0),
+        Call::new().bias(TensorRef::new(&short, [2, 4])),
+        Call::new().sinks(&short),
+        Call::new().alibi_slopes(&short),
+        Call::new().key_lengths(&[5, 0]),
     ] {
         let error = refused_options(&options);
         let mut data = [SENTINEL; 32];

@@ -4,12 +4,13 @@
 mod common;
 
 use common::bounds::{Definition, assert_within};
+use common::call::{Call, Stage};
 use common::options::{Kind, Options};
 use common::strided::Layout;
 use common::{Extents, Problem, assert_same_bits, isas, proptests, scaled_down, serial, thinned};
 use common::{STAGES, fast_isas, transcription};
 use proptest::prelude::*;
-use softdot::{Attention, Causal, Isa, PackedKeys, Stage, TensorRef, Workspace};
+use softdot::{Causal, Isa, PackedKeys, TensorRef, Workspace};
 
 /// Around registers (4, 8, 16), panels (16), tiles (6 × 16, 8 × 32) and segments (1,024); one row
 /// and many; groups of query heads.
@@ -267,7 +268,7 @@ fn any_number_of_threads() {
                 for threads in thinned(vec![3, 1, 2, 7], 4) {
                     let pool = common::pool(threads);
                     for isa in fast_isas() {
-                        let attention = options.set_on(Attention::new().isa(isa).stage(stage));
+                        let attention = options.set_on(Call::new().isa(isa).stage(stage));
                         let found = pool.install(|| problem.compute(&attention));
                         let what = format!("{isa}, {stage:?}, {threads} threads, {extents:?}");
                         assert_same_bits(&expected, &found, what);

@@ -3,12 +3,13 @@
 
 mod common;
 
-use common::{Problem, assert_same_bits, bits, bounds, isas, random, serial, thinned};
-use common::{default_scale, transcription};
-use softdot::{
-    Error, Stage, dot, dot_on, scaled_softmax, scaled_softmax_in_place, scaled_softmax_in_place_on,
+use common::call::{
+    Stage, dot, dot_on, scaled_softmax, scaled_softmax_in_place, scaled_softmax_in_place_on,
     scaled_softmax_on,
 };
+use common::{Problem, assert_same_bits, bits, bounds, isas, random, serial, thinned};
+use common::{default_scale, transcription};
+use softdot::Error;
 
 /// Every length up to a few virtual lanes, around one and several segments, beyond the statistics
 /// that fit on the stack (16 segments).

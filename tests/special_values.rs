@@ -3,10 +3,10 @@
 
 mod common;
 
+use common::call::{Call, ENDS, Stage, scaled_softmax_in_place_on, scaled_softmax_on};
+use common::options::{Broadcast, Options};
 use common::{Extents, Problem, assert_same_bits, bits, isas, serial, transcription};
-use softdot::{Attention, Isa, Stage, scaled_softmax_in_place_on, scaled_softmax_on};
-
-const STAGES: [Stage; 2] = [Stage::Scores, Stage::Weights];
+use softdot::{Causal, Isa, PackedKeys, TensorRef};
 
 /// Quiet and signalling, of both signs, with payloads in the low bits (which the exponent of
 /// exp2 is made of), in the high ones and in all.
@@ -32,7 +32,7 @@ const SHAPES: [Extents; 3] = [
 
 /// Every instruction set gives the bits of the transcription; they are returned.
 #[track_caller]
-fn everywhere(problem: &Problem, attention: &Attention, scale: f32, stage: Stage) -> Vec<f32> {
+fn everywhere(problem: &Problem, attention: &Call, scale: f32, stage: Stage) -> Vec<f32> {
     let expected = transcription::attention(problem, stage, Some(scale));
     for isa in isas() {
         let attention = attention.clone().isa(isa).scale(scale).stage(stage);
@@ -73,7 +73,7 @@ fn a_nan_query_ruins_its_row_and_no_other() {
             let row = (i * 5 + 1) % rows;
             let mut problem = sound.clone();
             problem.query[row * shape.head_dim + i % shape.head_dim] = f32::from_bits(nan);
-            for stage in STAGES {
+            for stage in ENDS {
                 let found = everywhere(&problem, &serial(Isa::Scalar), 0.5, stage);
                 let expected: Vec<_> = (0..shape.keys).map(|key| (row, key)).collect();
                 assert_eq!(nan_places(&found, shape.keys), expected, "{nan:#x}, {stage:?}");
@@ -222,12 +222,94 @@ fn a_row_of_one_sentinel_is_uniform() {
     }
 }
 
-/// Times log2(e) f32::MIN is −∞, and a row of nothing else is NaN, as documented.
+/// Finite scores stay finite, also beyond f32::MAX / log2(e): f32::MIN is what model libraries put on
+/// padding, in f32 and bf16.
 #[test]
-fn scores_beyond_the_range_are_infinite() {
-    assert!(weights_of(&[f32::MIN; 17], 1.0).iter().all(|weight| weight.is_nan()));
+fn finite_scores_stay_finite() {
+    let bf16_min = -f32::from_bits(0x7f7f_0000);
+    for huge in [f32::MIN, bf16_min, -2.4e38, -3e38, f32::MAX, 3e38] {
+        for length in [1, 2, 17, 33, 1025, 2100] {
+            let weights = weights_of(&vec![huge; length], 1.0);
+            assert_same_bits(&vec![1.0 / length as f32; length], &weights, huge);
+        }
+    }
     let among_others = weights_of(&[f32::MIN, 0.0, f32::MIN], 1.0);
     assert_same_bits(&[0.0, 1.0, 0.0], &among_others, "f32::MIN among others");
+    let beside_infinity = weights_of(&[f32::MIN, f32::NEG_INFINITY, f32::MIN], 1.0);
+    assert_same_bits(&[0.5, 0.0, 0.5], &beside_infinity, "f32::MIN beside −∞");
+    assert!(weights_of(&[f32::MIN, f32::INFINITY], 1.0).iter().all(|weight| weight.is_nan()));
+    // An infinite element is infinite in natural units, too; so is a product that overflows there.
+    assert!(weights_of(&[f32::NEG_INFINITY; 3], 1.0).iter().all(|weight| weight.is_nan()));
+    assert!(weights_of(&[f32::MIN; 3], 2.0).iter().all(|weight| weight.is_nan()));
+}
+
+/// The same of biases: with few keys and many, few rows and many, excluded keys beside them, whole
+/// batch entries of padding, and keys of every source.
+#[test]
+fn finite_biases_stay_finite() {
+    let bf16_min = -f32::from_bits(0x7f7f_0000);
+    for (rows, keys) in [(1, 3), (1, 40), (7, 5), (9, 33), (50, 100), (2, 1030)] {
+        let extents = Extents { batch: 2, q_heads: 2, kv_heads: 1, rows, keys, head_dim: 5 };
+        let problem = Problem::random(extents, 3);
+        let shape = [2, 1, 1, keys];
+        for huge in [f32::MIN, bf16_min, -2.4e38, 3.3e38] {
+            // The first entry is padding; in the second the last key is a token, the first excluded.
+            let mut bias = vec![huge; 2 * keys];
+            bias[keys] = f32::NEG_INFINITY;
+            bias[2 * keys - 1] = 0.0;
+            let mut index = 0;
+            let bias = Broadcast::new(shape, || {
+                index += 1;
+                bias[index - 1]
+            });
+            for causal in [None, Some(Causal::TopLeft)] {
+                for window in [(None, None), (Some(1), None)] {
+                    let bias = Some(bias.clone());
+                    let options = Options { bias, causal, window, ..Options::default() };
+                    let expected = transcription::with_options(&problem, &options, Stage::Weights);
+                    assert!(expected.iter().all(|weight| weight.is_finite()));
+                    for isa in isas() {
+                        let call = options.set_on(serial(isa));
+                        let what = format!("{isa}, {rows} × {keys}, {huge:e}, {causal:?}");
+                        assert_same_bits(&expected, &problem.compute(&call), &what);
+                        let packed = PackedKeys::from_view(problem.key_view()).expect("keys");
+                        let found = call.compute(problem.query_view(), &packed).expect("valid");
+                        assert_same_bits(&expected, &found, &what);
+                    }
+                }
+            }
+        }
+    }
+    // The definition: rows of padding attend uniformly.
+    let problem = Problem::random(Extents::single(2, 40, 3), 3);
+    let bias = vec![f32::MIN; 40];
+    for isa in isas() {
+        let weights = problem.compute(&serial(isa).bias(TensorRef::new(&bias, [1, 40])));
+        assert_same_bits(&[1.0 / 40.0; 80], &weights, isa);
+    }
+}
+
+/// Chains that overflow in units of log2 alone, with every option on top.
+#[test]
+fn chains_that_overflow_only_in_log2_units() {
+    for (rows, keys) in [(1, 3), (1, 40), (7, 20), (50, 100)] {
+        let extents = Extents::single(rows, keys, 2);
+        let mut problem = Problem::random(extents, 9);
+        problem.query.fill(1.5e19);
+        for (j, key) in problem.key.as_chunks_mut().0.iter_mut().enumerate() {
+            *key = [1e19, if j % 2 == 0 { 1e19 } else { 1.0e18 }].map(|x: f32| -x);
+        }
+        let sinks = [f32::MIN];
+        for sinks in [None, Some(sinks.to_vec())] {
+            let options = Options { scale: Some(1.0), sinks, ..Options::default() };
+            let expected = transcription::with_options(&problem, &options, Stage::Weights);
+            assert!(expected.iter().all(|weight| weight.is_finite()));
+            for isa in isas() {
+                let found = problem.compute(&options.set_on(serial(isa)));
+                assert_same_bits(&expected, &found, format_args!("{isa}, {rows} × {keys}"));
+            }
+        }
+    }
 }
 
 /// Subnormal numbers take part as IEEE says: flushed to zero these scores would be 0.
@@ -286,7 +368,7 @@ fn scales_at_the_ends_of_the_range() {
     for shape in SHAPES {
         let problem = Problem::random(shape, 6);
         for scale in scales {
-            for stage in STAGES {
+            for stage in ENDS {
                 everywhere(&problem, &serial(Isa::Scalar), scale, stage);
             }
         }

@@ -3,8 +3,9 @@
 
 mod common;
 
+use common::call::{Call, Stage};
 use common::{Extents, Problem};
-use softdot::{Attention, Causal, Stage, Tensor, TensorRef, alibi_slopes};
+use softdot::{Causal, Tensor, TensorRef, alibi_slopes};
 
 const ROWS: usize = 5;
 const KEYS: usize = 9;
@@ -42,7 +43,7 @@ fn softmax_of(
 }
 
 #[track_caller]
-fn assert_same(attention: &Attention, expected: &[f64]) {
+fn assert_same(attention: &Call, expected: &[f64]) {
     let found = problem().compute(attention);
     assert_eq!(found.len(), expected.len());
     for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
@@ -62,23 +63,23 @@ fn some_mask() -> Vec<bool> {
 #[test]
 fn torch_is_causal_is_top_left() {
     let expected = softmax_of(|s, _, _, i, j| where_true(j <= i, s), None);
-    assert_same(&Attention::new().causal(Causal::TopLeft), &expected);
+    assert_same(&Call::new().causal(Causal::TopLeft), &expected);
 }
 
 #[test]
 fn torch_boolean_mask_is_the_mask_and_float_mask_the_bias() {
     let mask = some_mask();
     let expected = softmax_of(|s, _, _, i, j| where_true(mask[i * KEYS + j], s), None);
-    assert_same(&Attention::new().mask(Tensor::new(&mask[..], [ROWS, KEYS])), &expected);
+    assert_same(&Call::new().mask(Tensor::new(&mask[..], [ROWS, KEYS])), &expected);
     let bias: Vec<f32> = (0..ROWS * KEYS).map(|i| i as f32 / 16.0 - 1.0).collect();
     let expected = softmax_of(|s, _, _, i, j| s + f64::from(bias[i * KEYS + j]), None);
-    assert_same(&Attention::new().bias(TensorRef::new(&bias[..], [ROWS, KEYS])), &expected);
+    assert_same(&Call::new().bias(TensorRef::new(&bias[..], [ROWS, KEYS])), &expected);
 }
 
 #[test]
 fn flash_attention_and_mlx_causal_is_bottom_right() {
     let expected = softmax_of(|s, _, _, i, j| where_true(j <= i + KEYS - ROWS, s), None);
-    assert_same(&Attention::new().causal(Causal::BottomRight), &expected);
+    assert_same(&Call::new().causal(Causal::BottomRight), &expected);
 }
 
 #[test]
@@ -90,14 +91,14 @@ fn flash_attention_window_counts_from_the_bottom_right() {
         };
         let expected = softmax_of(|s, _, _, i, j| where_true(inside(i, j), s), None);
         let side = |count: isize| usize::try_from(count).ok();
-        assert_same(&Attention::new().window(side(left), side(right)), &expected);
+        assert_same(&Call::new().window(side(left), side(right)), &expected);
     }
 }
 
 #[test]
 fn flash_attention_softcap_is_the_softcap() {
     let expected = softmax_of(|s, _, _, _, _| 0.5 * (s / 0.5).tanh(), None);
-    assert_same(&Attention::new().softcap(0.5), &expected);
+    assert_same(&Call::new().softcap(0.5), &expected);
 }
 
 /// Flash attention adds −slope · |distance|; under a causal mask that is ALiBi, else a bias.
@@ -109,20 +110,20 @@ fn flash_attention_alibi_is_alibi_under_a_causal_mask_and_else_a_bias() {
     };
     let causal =
         softmax_of(|s, _, h, i, j| where_true(j <= i + KEYS - ROWS, s + term(h, i, j)), None);
-    let attention = Attention::new().causal(Causal::BottomRight).alibi_slopes(&slopes);
+    let attention = Call::new().causal(Causal::BottomRight).alibi_slopes(&slopes);
     assert_same(&attention, &causal);
 
     let all = softmax_of(|s, _, h, i, j| s + term(h, i, j), None);
     let elements =
         (0..HEADS).flat_map(|h| (0..ROWS * KEYS).map(move |at| (h, at / KEYS, at % KEYS)));
     let bias: Vec<f32> = elements.map(|(h, i, j)| term(h, i, j) as f32).collect();
-    assert_same(&Attention::new().bias(TensorRef::new(&bias[..], [HEADS, ROWS, KEYS])), &all);
+    assert_same(&Call::new().bias(TensorRef::new(&bias[..], [HEADS, ROWS, KEYS])), &all);
 }
 
 #[test]
 fn mlx_and_gpt_oss_sinks_are_the_sinks() {
     let expected = softmax_of(|s, _, _, _, _| s, Some(0.75));
-    assert_same(&Attention::new().sinks(&[0.75; HEADS]), &expected);
+    assert_same(&Call::new().sinks(&[0.75; HEADS]), &expected);
 }
 
 /// The rows stand behind the keys of the past.
@@ -130,21 +131,21 @@ fn mlx_and_gpt_oss_sinks_are_the_sinks() {
 fn onnx_is_causal_with_a_past_is_an_offset() {
     let past = 3;
     let expected = softmax_of(|s, _, _, i, j| where_true(j <= i + past, s), None);
-    assert_same(&Attention::new().causal(Causal::Offset(past as isize)), &expected);
+    assert_same(&Call::new().causal(Causal::Offset(past as isize)), &expected);
 }
 
 #[test]
 fn onnx_lengths_are_key_lengths() {
     let lengths = [4, 9];
     let expected = softmax_of(|s, entry, _, _, j| where_true(j < lengths[entry], s), None);
-    assert_same(&Attention::new().key_lengths(&lengths), &expected);
+    assert_same(&Call::new().key_lengths(&lengths), &expected);
 }
 
 /// qk_matmul_output_mode 0 the product, 1 with the mask added, 2 after the softcap, 3 the weights.
 #[test]
 fn onnx_output_modes_are_stages() {
     let bias: Vec<f32> = (0..ROWS * KEYS).map(|i| i as f32 / 16.0 - 1.0).collect();
-    let attention = Attention::new().softcap(0.5).bias(TensorRef::new(&bias[..], [ROWS, KEYS]));
+    let attention = Call::new().softcap(0.5).bias(TensorRef::new(&bias[..], [ROWS, KEYS]));
     let of_stage = |stage| problem().compute(&attention.clone().stage(stage));
     let scores = of_stage(Stage::Scores);
     let capped = of_stage(Stage::Capped);
@@ -171,7 +172,7 @@ fn onnx_runtime_window_counts_the_own_key() {
         j <= position && position < j + window
     };
     let expected = softmax_of(|s, _, _, i, j| where_true(inside(i, j), s), None);
-    let attention = Attention::new().causal(Causal::BottomRight).window(window - 1, 0);
+    let attention = Call::new().causal(Causal::BottomRight).window(window - 1, 0);
     assert_same(&attention, &expected);
 }
 
@@ -179,7 +180,7 @@ fn onnx_runtime_window_counts_the_own_key() {
 #[test]
 fn onnx_runtime_smooth_softmax_is_a_sink_of_zero() {
     let expected = softmax_of(|s, _, _, _, _| s, Some(0.0));
-    assert_same(&Attention::new().sinks(&[0.0; HEADS]), &expected);
+    assert_same(&Call::new().sinks(&[0.0; HEADS]), &expected);
 }
 
 /// llama.cpp adds slope · mask, where the mask holds −|distance|, or −∞.
@@ -191,7 +192,7 @@ fn llama_cpp_mask_times_slope_is_alibi_with_a_causal_mask() {
         where_true(j <= position, -(position.abs_diff(j) as f64))
     };
     let expected = softmax_of(|s, _, h, i, j| s + f64::from(slopes[h]) * mask(i, j), None);
-    let attention = Attention::new().causal(Causal::BottomRight).alibi_slopes(&slopes);
+    let attention = Call::new().causal(Causal::BottomRight).alibi_slopes(&slopes);
     assert_same(&attention, &expected);
 }
 
@@ -201,5 +202,5 @@ fn candle_and_burn_masks_are_the_opposite() {
     let masked = some_mask();
     let expected = softmax_of(|s, _, _, i, j| where_true(!masked[i * KEYS + j], s), None);
     let attend: Vec<bool> = masked.iter().map(|masked| !masked).collect();
-    assert_same(&Attention::new().mask(Tensor::new(&attend[..], [ROWS, KEYS])), &expected);
+    assert_same(&Call::new().mask(Tensor::new(&attend[..], [ROWS, KEYS])), &expected);
 }

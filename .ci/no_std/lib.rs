@@ -6,7 +6,7 @@ use core::cell::UnsafeCell;
 use core::panic::PanicInfo;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use softdot::{Attention, Isa, TensorMut, TensorRef, Workspace};
+use softdot::{Attention, Isa, Outputs, TensorMut, TensorRef, Workspace};
 
 const HEAP: usize = 1 << 20;
 
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn weights(
     }
 }
 
-/// The same through [`Attention::compute_into`], on the instruction set that detection gives.
+/// The same through [`Attention::run`], on the instruction set that detection gives.
 ///
 /// # Safety
 /// As [`weights`].
@@ -99,11 +99,11 @@ pub unsafe extern "C" fn weights_into(
     let (query, key, output) = unsafe {
         (slice(query, rows * head_dim), slice(key, keys * head_dim), slice(output, rows * keys))
     };
-    let Ok(selection) = Isa::detect() else { return 1 };
-    let result = Attention::new().isa(selection.isa).compute_into(
+    let Ok(detected) = Isa::detect() else { return 1 };
+    let result = Attention::new().isa(detected.isa).run(
         TensorRef::new(query, [rows, head_dim]),
         TensorRef::new(key, [keys, head_dim]),
-        TensorMut::new(output, [rows, keys]),
+        Outputs::new().weights(TensorMut::new(output, [rows, keys])),
         &mut Workspace::new(),
     );
     result.is_err().into()

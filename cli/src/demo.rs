@@ -28,7 +28,7 @@ pub fn run(arguments: &Demo) -> Result<String> {
     let isa = Isa::detect()?;
     let query = TensorRef::new(&sample.query[..], sample.shape);
     let key = TensorRef::new(&sample.key[..], sample.shape);
-    let weights = Attention::new().compute(query, key)?;
+    let weights = Attention::new().weights(query, key)?;
     let shown = average(&weights, &sample, &chosen);
 
     let difference = largest_difference(&weights, &sample.weights);

@@ -6,18 +6,32 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyBool;
-use softdot::{Causal, Isa, Stage};
+use softdot::{Causal, Isa, Logits, Outputs, ViewMut};
 use std::ops::RangeInclusive;
+
+/// What a call computes: the logits at a stage, or the weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage(Option<Logits>);
+
+impl Stage {
+    /// What the library is asked for.
+    pub fn outputs(self, view: ViewMut<'_>) -> Outputs<'_> {
+        match self.0 {
+            Some(logits) => Outputs::new().logits(logits, view),
+            None => Outputs::new().weights(view),
+        }
+    }
+}
 
 /// The stages by their names.
 const STAGES: [(&str, Stage); 4] = [
-    ("scores", Stage::Scores),
-    ("capped", Stage::Capped),
-    ("biased", Stage::Biased),
-    ("weights", Stage::Weights),
+    ("scores", Stage(Some(Logits::Scores))),
+    ("capped", Stage(Some(Logits::Capped))),
+    ("biased", Stage(Some(Logits::Biased))),
+    ("weights", Stage(None)),
 ];
 
-/// What to compute.
+/// The stage of that name.
 pub fn stage(name: &str) -> PyResult<Stage> {
     let found = STAGES.into_iter().find(|(known, _)| *known == name);
     found.map(|(_, stage)| stage).ok_or_else(|| {
@@ -30,7 +44,7 @@ pub fn stage(name: &str) -> PyResult<Stage> {
 pub fn isa(name: Option<&str>) -> PyResult<Isa> {
     match name {
         Some(name) => name.parse(),
-        None => Isa::detect().map(|selection| selection.isa),
+        None => Isa::detect().map(|detected| detected.isa),
     }
     .map_err(error::to_python)
 }

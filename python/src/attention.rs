@@ -136,10 +136,8 @@ pub fn attention_weights<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let options = Options::open(bias, alibi_slopes, mask, key_lengths, sinks)?;
     let threads = Threads::parse(threads)?;
-    let mut attention = Attention::new()
-        .stage(arguments::stage(stage)?)
-        .isa(arguments::isa(isa)?)
-        .threads(threads.of_library());
+    let stage = arguments::stage(stage)?;
+    let mut attention = Attention::new().isa(arguments::isa(isa)?).threads(threads.of_library());
     if let Some(scale) = scale {
         attention = attention.scale(arguments::real("scale", scale)?);
     }
@@ -166,7 +164,7 @@ pub fn attention_weights<'py>(
     let compute_into = |mut output: Array| {
         let output = output.as_view_mut(&inputs)?;
         threads.run(py, plan.threads, |workspace| {
-            attention.compute_into(query_view, key_view, output, workspace)
+            attention.run(query_view, key_view, stage.outputs(output), workspace)
         })
     };
     match out {

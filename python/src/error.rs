@@ -4,13 +4,13 @@ use pyo3::PyErr;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use softdot::Error;
 
-/// `ValueError` with the library's message; `MemoryError` where there was no memory. What Rust calls
-/// `output` is `out` in Python.
+/// `ValueError` with the library's message; `MemoryError` where there was no memory. The result of a
+/// call, which Rust calls by what it is, is `out` in Python.
 pub fn to_python(error: Error) -> PyErr {
     let message = error.to_string();
-    let message = match message.strip_prefix("output:") {
-        Some(rest) => format!("out:{rest}"),
-        None => message,
+    let message = match message.split_once(": ") {
+        Some(("weights" | "logits" | "output", rest)) => format!("out: {rest}"),
+        _ => message,
     };
     match error {
         Error::Allocation { .. } => PyMemoryError::new_err(message),

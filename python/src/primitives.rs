@@ -5,6 +5,7 @@ use crate::array::Array;
 use crate::error;
 use crate::kind::Kind;
 use pyo3::prelude::*;
+use softdot::Primitives;
 
 /// Heads that have slopes at most, so that a slip of the pen does not fill the memory.
 const MOST_HEADS: usize = 1 << 20;
@@ -32,7 +33,7 @@ pub fn dot(
     let isa = arguments::isa(isa)?;
     let (a, b) = (Array::row("a", a)?, Array::row("b", b)?);
     let (a, b) = (a.as_row(), b.as_row());
-    py.detach(|| softdot::dot_on(isa, a, b)).map_err(error::to_python)
+    py.detach(|| Primitives::on(isa)?.dot(a, b)).map_err(error::to_python)
 }
 
 /// ``softmax(scale · row)`` of one row of float32 without gaps: what attention does to scores.
@@ -55,10 +56,10 @@ pub fn scaled_softmax<'py>(
         let mut output = Array::row("out", result)?;
         if output.is_same(&input) {
             let row = output.as_row_mut(&[])?;
-            py.detach(|| softdot::scaled_softmax_in_place_on(isa, row, scale))
+            py.detach(|| Primitives::on(isa)?.scaled_softmax_in_place(row, scale))
         } else {
             let (row, output) = (input.as_row(), output.as_row_mut(&[&input])?);
-            py.detach(|| softdot::scaled_softmax_on(isa, row, scale, output))
+            py.detach(|| Primitives::on(isa)?.scaled_softmax(row, scale, output))
         }
         .map_err(error::to_python)
     };

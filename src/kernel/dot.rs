@@ -3,7 +3,7 @@
 //! 64 virtual lanes, so that the latency of the FMA is hidden at every register width: 4 registers
 //! of 16, 8 of 8, 16 of 4. Each lane is one chain; the tree at the end adds halves.
 
-use crate::lanes::{Kernel, Lanes};
+use crate::simd::{Kernel, SimdExt};
 
 const LANES: usize = 64;
 
@@ -18,7 +18,7 @@ impl Kernel for DotProduct<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) -> f32 {
+    fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) -> f32 {
         let registers = const { LANES / S::F32_LANES };
         let (a, a_tail) = self.a.as_chunks::<LANES>();
         let (b, b_tail) = self.b.as_chunks::<LANES>();
@@ -45,7 +45,7 @@ impl Kernel for DotProduct<'_> {
 
 /// One fused multiply-add, whatever the features of the standard library.
 #[inline(always)]
-fn fused<S: Lanes>(simd: S, a: f32, b: f32, c: f32) -> f32 {
+fn fused<S: SimdExt>(simd: S, a: f32, b: f32, c: f32) -> f32 {
     let sum = simd.mul_add_f32s(simd.splat_f32s(a), simd.splat_f32s(b), simd.splat_f32s(c));
     let lanes: &[f32] = pulp::bytemuck::cast_slice(core::slice::from_ref(&sum));
     lanes[0]

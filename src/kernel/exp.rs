@@ -13,17 +13,17 @@
 //! rounded to f32 before the next was fitted; their own error is 0.06 · 2⁻²⁴. The result is
 //! within 1 ULP of 2ˣ (`tests/exp2.rs` runs every argument).
 //!
-//! f and n·2²³ are exact, so an instruction set may get them as it likes ([`Lanes::split`]): x86 rounds
-//! and converts in one instruction each, which takes one or two instructions less and a step less
-//! to wait for. A NaN stays a NaN, if only n·2²³ is 0 for it: what NaN converts to is, once it
-//! is shifted; the low bits of z are its payload, so z is clamped first, as an unsigned integer,
-//! to the largest value that x ≤ 0 gives, whose low nine bits are zero.
+//! f and n·2²³ are exact, so each instruction set computes them as suits it
+//! ([`SimdExt::exp2_split`]): x86 rounds and converts in one instruction each, which is one or two
+//! instructions and one step of latency less. A NaN stays a NaN as long as n·2²³ is 0 for it. What
+//! NaN converts to is 0 once shifted; but the low bits of z are the NaN's payload, so z is first
+//! clamped, as an unsigned integer, to the largest value that x ≤ 0 gives, whose low nine bits are
+//! zero.
 //!
-//! Each step waits for the one before it, some 40 cycles from x to y by the latencies of Zen 4, while its
-//! pipes could do a register in 8: so registers are taken several at a time ([`exp2_of`]), next to what the CPU finds by itself
-//! further ahead.
+//! The steps are one dependency chain of some 40 cycles of latency on Zen 4, whose throughput is a
+//! register every 8: so [`exp2_of`] interleaves several registers.
 
-use crate::lanes::Lanes;
+use crate::simd::SimdExt;
 
 /// c1 … c6, lowest order first.
 const COEFFICIENTS: [u32; 6] =
@@ -34,19 +34,19 @@ const SMALLEST: f32 = -126.0;
 
 /// 2ˣ for x ≤ 0 in every lane; NaN for NaN.
 #[inline(always)]
-pub(crate) fn exp2<S: Lanes>(simd: S, x: S::f32s) -> S::f32s {
+pub(crate) fn exp2<S: SimdExt>(simd: S, x: S::f32s) -> S::f32s {
     let [y] = exp2_of(simd, [x]);
     y
 }
 
-/// [`exp2`] of several registers, step by step side by side: each step waits for the one before, and
-/// a CPU that has to look for others far ahead runs out of room.
+/// [`exp2`] of several registers, interleaved step by step: one chain after another would exceed
+/// the reorder buffer before the next one starts.
 #[inline(always)]
-pub(crate) fn exp2_of<S: Lanes, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
+pub(crate) fn exp2_of<S: SimdExt, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let coefficient = |i: usize| simd.splat_f32s(f32::from_bits(COEFFICIENTS[i]));
     let (mut f, mut n, mut p) = (x, [simd.splat_u32s(0); N], [coefficient(5); N]);
     for (f, n) in f.iter_mut().zip(&mut n) {
-        (*f, *n) = simd.split(*f);
+        (*f, *n) = simd.exp2_split(*f);
     }
     for i in [4, 3, 2, 1, 0] {
         for (p, &f) in p.iter_mut().zip(&f) {

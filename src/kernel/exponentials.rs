@@ -1,37 +1,39 @@
-//! Scores become exponentials: one segment of a block's rows, in place.
+//! From scores to exponentials: one segment of a block's rows, in place.
 
-use super::block::BlockRows;
+use super::block_rows::BlockRows;
+use super::overflow::{may_have_overflowed, saturate};
+use super::row_state::{RowState, RowStates, max_of_attended};
+use super::score_buffer::ScoreBuffer;
 use super::softmax;
-use super::strip::Strip;
-use crate::lanes::{Kernel, Lanes};
-use crate::workspace::LINE;
+use crate::call::Call;
+use crate::layout::LINE;
+use crate::simd::{Kernel, SimdExt};
 use core::ops::Range;
 
-/// Replaces the scores of a segment by exponentials; notes the maximum and the sum of each row.
-///
-/// A row of which nothing is left in the segment has the maximum −∞ and the sum 0. If all that is
-/// left is −∞, or NaN, the maximum is the smallest number instead: so it is told from the former.
+/// Replaces the scores of a segment by exponentials, and sets the state of each row.
 pub(crate) struct Exponentials<'a, 's> {
-    pub(crate) strip: &'a mut Strip<'s>,
+    pub(crate) call: Call<'a>,
+    pub(crate) scores: &'a mut ScoreBuffer<'s>,
+    pub(crate) states: &'a mut RowStates<'s>,
     pub(crate) segment: usize,
     pub(crate) keys: Range<usize>,
     pub(crate) rows: &'a BlockRows<'a>,
     /// The running maxima of the rows, a line each.
     pub(crate) maxima: &'a [f32],
-    /// Whether the maxima tell already what is left.
-    pub(crate) adjusted: bool,
+    /// Whether the maxima tell already whether anything is attended.
+    pub(crate) after_ops: bool,
 }
 
 impl Kernel for Exponentials<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes, const REGISTERS: usize>(mut self, simd: S) {
+    fn run<S: SimdExt, const REGISTERS: usize>(mut self, simd: S) {
         for Range { start: first, end } in self.rows.tiles(S::TILE.rows) {
-            // Outside of these the tile has written nothing.
+            // The tile has written these alone.
             let panels = self.rows.panels_of(first..end, &self.keys);
             let mut row = first;
-            // As many rows side by side as there are registers for.
+            // As many rows side by side as fit in the registers.
             while REGISTERS == 1 && row + 4 <= end {
                 self.compute_rows::<S, 4, REGISTERS>(simd, row, &panels);
                 row += 4;
@@ -53,27 +55,27 @@ impl Kernel for Exponentials<'_, '_> {
 
 impl Exponentials<'_, '_> {
     #[inline(always)]
-    fn compute_rows<S: Lanes, const ROWS: usize, const REGISTERS: usize>(
+    fn compute_rows<S: SimdExt, const ROWS: usize, const REGISTERS: usize>(
         &mut self,
         simd: S,
         first_row: usize,
         panels: &Range<usize>,
     ) {
         let running = &self.maxima.as_chunks::<LINE>().0[first_row..];
-        let places = &self.rows.rows()[first_row..][..ROWS];
+        let rows = &self.rows.rows()[first_row..][..ROWS];
+        let within = panels.start - self.keys.start..panels.end - self.keys.start;
+        let scores = self.scores.rows(self.segment, first_row, within);
         let mut maxima = [f32::NEG_INFINITY; ROWS];
-        for ((max, running), place) in maxima.iter_mut().zip(running).zip(places) {
-            *max = simd.reduce_max_f32s(S::as_simd_f32s(running).0[0]);
-            let nothing = *max == f32::NEG_INFINITY;
-            if nothing && !self.adjusted && !place.keys_in(&self.keys).is_empty() {
-                *max = softmax::maximum_of_some(*max);
+        for (i, max) in maxima.iter_mut().enumerate() {
+            *max = simd.reduce_max_f32s(S::as_simd_f32s(&running[i]).0[0]);
+            if !self.after_ops && !rows[i].keys_in(&self.keys).is_empty() {
+                *max = max_of_attended(*max);
+            }
+            if may_have_overflowed(*max) {
+                *max = max_of_attended(saturate(self.call, &rows[i], panels, scores[i]));
             }
         }
-        let within = panels.start - self.keys.start..panels.end - self.keys.start;
-        let rows = self.strip.rows(self.segment, first_row, within);
-        let sums = softmax::exponentiate::<S, ROWS, REGISTERS>(simd, rows, maxima);
-        let (all_maxima, all_sums) = self.strip.statistics(self.segment);
-        all_maxima[first_row..][..ROWS].copy_from_slice(&maxima);
-        all_sums[first_row..][..ROWS].copy_from_slice(&sums);
+        let sums = softmax::exponentiate::<S, ROWS, REGISTERS>(simd, scores, maxima);
+        self.states.set(self.segment, first_row, RowState { max: maxima, sum: sums });
     }
 }

@@ -1,26 +1,26 @@
-//! Pages of memory, asked for before their turn.
+//! Prefetching the pages of an ascending stream.
 //!
-//! The first access to a page waits for its address: some hundred cycles of looking up tables, that may have
-//! to come from memory themselves, and twice as many on a virtual machine. A prefetch waits, too, and until
-//! then nothing after it is done with; so prefetches of lines hide memory's latency, but not that of
-//! addresses. Several pages asked for at once wait together.
+//! The first access to a page misses the TLB: the page walk takes hundreds of cycles, twice as many on a
+//! virtual machine, and more if the page tables come from memory. A prefetch instruction waits for it,
+//! too, and blocks retirement until then; so prefetches of lines hide the latency of memory but not that
+//! of TLB misses. Several page walks started together overlap.
 
-use crate::lanes::Lanes;
+use crate::simd::SimdExt;
 use core::ops::Range;
 
 /// Bytes of the smallest pages.
 const PAGE: usize = 4 << 10;
 
-/// Pages that are asked for at once: a little more than the lookups that a core has under way.
+/// Pages that are prefetched together: a little more than the page walks that a core overlaps.
 const AT_ONCE: usize = 8;
 
-/// Bytes from what is in use to them: more than lines are fetched ahead.
+/// Distance in bytes from what is in use: further than lines are prefetched.
 const AHEAD: usize = 16 * PAGE;
 
-/// Asks for the next pages of an ascending stream, if this part of it, which follows on the one before, ends
-/// among others than it begins.
+/// Prefetches the next pages of an ascending stream when this part of it, which continues the one
+/// before, crosses into another group of pages.
 #[inline(always)]
-pub(crate) fn ask_for_pages<S: Lanes>(simd: S, part: Range<*const f32>) {
+pub(crate) fn prefetch_pages<S: SimdExt>(simd: S, part: Range<*const f32>) {
     let pages = |place: *const f32| place.addr() / (AT_ONCE * PAGE);
     if pages(part.start) != pages(part.end) {
         for page in 0..AT_ONCE {

@@ -7,50 +7,49 @@
 //! per segment:      e_j · (c_s · r)                   reads and writes the output
 //! ```
 //!
-//! A row that the last cache does not hold together with its output has its exponentials written
-//! past the caches: otherwise each line of the output is read before it is written, only to be gone
-//! again when the last step comes. Memory is passed over four times, then, instead of five.
-//! Computing the exponentials twice, not to write them before the factors are known, needs three
-//! passes, but came out no faster: two exponentials take what the memory saves.
-//!
-//! The maximum is that of the row, scaled: rounding is monotone, so the largest product is the
-//! product of the largest element, or of the smallest where the factor is negative.
-//!
-//! Stores that straddle cache lines cost twice: the output is written in whole lines. Where its
-//! first line is a part of one, the 16 virtual lanes of the sums turn: register lane i of a
-//! line holds key j with j mod 16 = (i + head) mod 16. What stands before the first whole line and
-//! after the last passes through padded ones, as if −∞ stood around the segment: e = +0 changes
-//! no sum.
+//! 1. A row that exceeds the last cache together with its output has its exponentials written by
+//!    non-temporal stores: otherwise each line of the output is read before it is written, only to be
+//!    evicted before the last step. Memory is passed over four times, then, instead of five.
+//!    (Computing the exponentials twice needs three passes, but was no faster: two exponentials cost
+//!    what the memory saves.)
+//! 2. The maximum is that of the row, scaled: rounding is monotone, so the largest product is the
+//!    product of the largest element, or of the smallest where the factor is negative.
+//! 3. Stores that straddle cache lines cost twice, so the output is written in whole lines. Where its
+//!    first line is partial, the 16 virtual lanes of the sums rotate: register lane i of a line holds
+//!    key j with j mod 16 = (i + head) mod 16. The elements before the first whole line and after the
+//!    last pass through padded lines, as if −∞ stood around the segment: e = +0 changes no sum.
 
 use super::exp::{exp2, exp2_of};
-use super::softmax::{SEGMENT, VIRTUAL_LANES, maximum_of_some, tree_sum};
-use crate::lanes::{Kernel, Lanes};
+use super::overflow::may_have_overflowed;
+use super::row_state::{RowState, SegmentStates, max_of_attended, merge};
+use super::softmax::tree_sum;
+use crate::layout::{SEGMENT, VIRTUAL_LANES};
+use crate::options::log2_units;
+use crate::simd::{Kernel, SimdExt};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
 #[derive(Debug)]
 pub(crate) struct RowSoftmax<'a> {
     /// The input; `output` itself if there is none.
     pub(crate) row: Option<&'a [f32]>,
-    /// `scale · log2(e)`.
-    pub(crate) factor: f32,
+    /// What the elements are multiplied by.
+    pub(crate) scale: f32,
     /// As long as `row`.
     pub(crate) output: &'a mut [f32],
-    /// Whether exponentials are written past the caches.
-    pub(crate) streaming: bool,
-    /// Room for each segment's maximum.
-    pub(crate) maxima: &'a mut [f32],
-    /// Room for each segment's sum; then for what normalises its exponentials.
-    pub(crate) sums: &'a mut [f32],
+    /// Whether exponentials are written by non-temporal stores.
+    pub(crate) nontemporal: bool,
+    /// Memory for each segment's state: the maximum, the sum, the factor.
+    pub(crate) states: &'a mut [[f32; 3]],
 }
 
 impl Kernel for RowSoftmax<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
-        // Four registers side by side hide most of what each waits for. AVX2's sixteen are enough
-        // for two; with four, some go through the stack, and how long that takes depends on where
-        // the stack is: 10 % less than with two or 60 % more.
+    fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
+        // Four registers side by side hide most of the latency of each. AVX2's sixteen registers are
+        // enough for two; four spill, and what that costs depends on where the stack is: from 10 %
+        // less than two to 60 % more.
         match REGISTERS {
             1 => self.run_groups::<S, REGISTERS, 4>(simd),
             _ => self.run_groups::<S, REGISTERS, REGISTERS>(simd),
@@ -61,19 +60,25 @@ impl Kernel for RowSoftmax<'_> {
 impl RowSoftmax<'_> {
     /// Takes `GROUP` registers at a time, whole lines.
     #[inline(always)]
-    fn run_groups<S: Lanes, const REGISTERS: usize, const GROUP: usize>(self, simd: S) {
-        let RowSoftmax { row, factor, output, streaming, maxima, sums } = self;
+    fn run_groups<S: SimdExt, const REGISTERS: usize, const GROUP: usize>(self, simd: S) {
+        let RowSoftmax { row, scale, output, nontemporal, states } = self;
+        let factor = log2_units(scale);
         for (segment, output) in output.chunks_mut(SEGMENT).enumerate() {
             let row = row.map(|row| &row[segment * SEGMENT..][..output.len()]);
-            let segment_row = Segment { row, factor, output, streaming };
-            (maxima[segment], sums[segment]) =
-                segment_row.exponentiate::<S, REGISTERS, GROUP>(simd);
+            let row = Segment { row, factor, output, nontemporal };
+            let max = row.maximum::<S, REGISTERS, GROUP>(simd);
+            let RowState { max, sum } = if may_have_overflowed(max) {
+                row.exponentiate_saturated(scale)
+            } else {
+                row.exponentiate::<S, REGISTERS, GROUP>(simd, max)
+            };
+            states[segment] = [max, sum, 0.0];
         }
-        if streaming {
+        if nontemporal {
             simd.fence();
         }
-        merge(simd, maxima, sums);
-        for (output, &factor) in output.chunks_mut(SEGMENT).zip(&*sums) {
+        merge(simd, &mut RowSegments(states), None);
+        for (output, &[.., factor]) in output.chunks_mut(SEGMENT).zip(&*states) {
             normalise(simd, output, factor);
         }
     }
@@ -84,55 +89,108 @@ struct Segment<'a> {
     row: Option<&'a [f32]>,
     factor: f32,
     output: &'a mut [f32],
-    streaming: bool,
+    nontemporal: bool,
+}
+
+/// Scores of the elements before the first whole line and after the last, padded with −∞.
+struct Edges<S: SimdExt, const REGISTERS: usize, const GROUP: usize> {
+    head: [S::f32s; REGISTERS],
+    tail: [S::f32s; GROUP],
 }
 
 impl Segment<'_> {
-    /// Writes the exponentials; returns the maximum and the sum.
+    /// The elements before the first whole line, and those of whole groups behind them.
     #[inline(always)]
-    fn exponentiate<S: Lanes, const REGISTERS: usize, const GROUP: usize>(
-        self,
-        simd: S,
-    ) -> (f32, f32) {
-        let Segment { row, factor, output, streaming } = self;
+    fn head_and_body<S: SimdExt, const GROUP: usize>(&self) -> (usize, usize) {
         let group_elements = GROUP * S::F32_LANES;
-        let head = elements_before_line(output);
-        let body = (output.len() - head) / group_elements * group_elements;
-        let (head_output, output) = output.split_at_mut(head);
-        let (output, tail_output) = output.split_at_mut(body);
-        let (head_row, row, tail_row) = match row {
-            None => (&*head_output, None, &*tail_output),
-            Some(row) => (&row[..head], Some(&row[head..][..body]), &row[head + body..]),
-        };
+        let head = elements_before_line(self.output);
+        (head, (self.output.len() - head) / group_elements * group_elements)
+    }
 
+    #[inline(always)]
+    fn edges<S: SimdExt, const REGISTERS: usize, const GROUP: usize>(
+        &self,
+        simd: S,
+    ) -> Edges<S, REGISTERS, GROUP> {
+        let (head, body) = self.head_and_body::<S, GROUP>();
+        let row = self.row.unwrap_or(self.output);
         let lowest = simd.splat_f32s(f32::NEG_INFINITY);
-        let (mut head_scores, mut tail_scores) = ([lowest; REGISTERS], [lowest; GROUP]);
+        let mut edges = Edges { head: [lowest; REGISTERS], tail: [lowest; GROUP] };
         let before = VIRTUAL_LANES - head;
-        scale(head_row, factor, &mut cast_slice_mut(&mut head_scores)[before..]);
-        scale(tail_row, factor, cast_slice_mut(&mut tail_scores));
+        scale(&row[..head], self.factor, &mut cast_slice_mut(&mut edges.head)[before..]);
+        scale(&row[head + body..], self.factor, cast_slice_mut(&mut edges.tail));
+        edges
+    }
 
-        let mut max = largest_product::<S, GROUP>(simd, row.unwrap_or(output), factor);
-        for &scores in head_scores.iter().chain(&tail_scores) {
+    /// The largest score that is a number.
+    #[inline(always)]
+    fn maximum<S: SimdExt, const REGISTERS: usize, const GROUP: usize>(&self, simd: S) -> f32 {
+        let (head, body) = self.head_and_body::<S, GROUP>();
+        let row = &self.row.unwrap_or(self.output)[head..][..body];
+        let edges = self.edges::<S, REGISTERS, GROUP>(simd);
+        let mut max = largest_product::<S, GROUP>(simd, row, self.factor);
+        for &scores in edges.head.iter().chain(&edges.tail) {
             max = simd.max_f32s(scores, max);
         }
-        let max = maximum_of_some(simd.reduce_max_f32s(max));
+        max_of_attended(simd.reduce_max_f32s(max))
+    }
 
+    /// Writes the exponentials where scores may have overflowed although they are finite in natural
+    /// units ([`overflow`](super::overflow)).
+    #[cold]
+    #[inline(never)]
+    fn exponentiate_saturated(self, scale: f32) -> RowState<f32> {
+        let Segment { row, factor, output, .. } = self;
+        let mut max = f32::NEG_INFINITY;
+        for (i, output) in output.iter_mut().enumerate() {
+            let element = row.map_or(*output, |row| row[i]);
+            *output = element * factor;
+            if output.is_infinite() && (element * scale).is_finite() {
+                *output = f32::MAX.copysign(*output);
+            }
+            if *output > max {
+                max = *output;
+            }
+        }
+        let max = max_of_attended(max);
+        let mut lanes = [0.0; VIRTUAL_LANES];
+        for (i, output) in output.iter_mut().enumerate() {
+            *output = exp2(pulp::Scalar, *output - max);
+            lanes[i % VIRTUAL_LANES] += *output;
+        }
+        RowState { max, sum: tree_sum::<pulp::Scalar>(&lanes) }
+    }
+
+    /// Writes the exponentials.
+    #[inline(always)]
+    fn exponentiate<S: SimdExt, const REGISTERS: usize, const GROUP: usize>(
+        self,
+        simd: S,
+        max: f32,
+    ) -> RowState<f32> {
+        let (head, body) = self.head_and_body::<S, GROUP>();
+        let edges = self.edges::<S, REGISTERS, GROUP>(simd);
+        let group_elements = GROUP * S::F32_LANES;
+        let Segment { row, factor, output, nontemporal } = self;
+        let row = row.map(|row| &row[head..][..body]);
+        let (head_output, output) = output.split_at_mut(head);
+        let (output, tail_output) = output.split_at_mut(body);
         let mut sum = Sum::<S, REGISTERS> {
             factor: simd.splat_f32s(factor),
             shift: simd.splat_f32s(max),
             lanes: [simd.splat_f32s(0.0); REGISTERS],
         };
         if head > 0 {
-            let exponentials = sum.add(simd, head_scores);
-            head_output.copy_from_slice(&cast_slice(&exponentials)[before..]);
+            let exponentials = sum.add(simd, edges.head);
+            head_output.copy_from_slice(&cast_slice(&exponentials)[VIRTUAL_LANES - head..]);
         }
         match row {
-            Some(row) if streaming => {
+            Some(row) if nontemporal => {
                 let row = S::as_simd_f32s(row).0.as_chunks::<GROUP>().0;
                 for (output, scores) in output.chunks_exact_mut(group_elements).zip(row) {
                     let exponentials = sum.add_scaled(simd, *scores);
                     for (output, e) in output.chunks_exact_mut(S::F32_LANES).zip(exponentials) {
-                        simd.stream(output, e);
+                        simd.store_nontemporal(output, e);
                     }
                 }
             }
@@ -151,22 +209,22 @@ impl Segment<'_> {
             }
         }
         if !tail_output.is_empty() {
-            let exponentials = sum.add(simd, tail_scores);
+            let exponentials = sum.add(simd, edges.tail);
             tail_output.copy_from_slice(&cast_slice(&exponentials)[..tail_output.len()]);
         }
-        (max, sum.total(simd, head))
+        RowState { max, sum: sum.total(simd, head) }
     }
 }
 
-/// The sum of a segment's exponentials on the way.
-struct Sum<S: Lanes, const REGISTERS: usize> {
+/// The sum of a segment's exponentials so far.
+struct Sum<S: SimdExt, const REGISTERS: usize> {
     factor: S::f32s,
     shift: S::f32s,
-    /// The virtual lanes, turned.
+    /// The virtual lanes, rotated.
     lanes: [S::f32s; REGISTERS],
 }
 
-impl<S: Lanes, const REGISTERS: usize> Sum<S, REGISTERS> {
+impl<S: SimdExt, const REGISTERS: usize> Sum<S, REGISTERS> {
     /// [`Sum::add`] of elements of the row.
     #[inline(always)]
     fn add_scaled<const GROUP: usize>(
@@ -210,10 +268,9 @@ impl<S: Lanes, const REGISTERS: usize> Sum<S, REGISTERS> {
     }
 }
 
-/// Asks for a group of the next segment's row, which is to be read once this segment is done, and of
-/// the output soon to be written.
+/// Prefetches a group of the next segment's row, and of the output that will be written soon.
 #[inline(always)]
-fn prefetch<S: Lanes, const GROUP: usize>(simd: S, row: &[S::f32s], output: &[S::f32s]) {
+fn prefetch<S: SimdExt, const GROUP: usize>(simd: S, row: &[S::f32s], output: &[S::f32s]) {
     const SOON: usize = 256;
     let row = row.as_ptr().cast::<f32>().wrapping_add(SEGMENT);
     let output = output.as_ptr().cast::<f32>().wrapping_add(SOON);
@@ -239,7 +296,7 @@ fn scale(row: &[f32], factor: f32, scores: &mut [f32]) {
 
 /// The largest product of each lane, −∞ where the row has no whole group.
 #[inline(always)]
-fn largest_product<S: Lanes, const GROUP: usize>(simd: S, row: &[f32], factor: f32) -> S::f32s {
+fn largest_product<S: SimdExt, const GROUP: usize>(simd: S, row: &[f32], factor: f32) -> S::f32s {
     let groups = S::as_simd_f32s(row).0.as_chunks::<GROUP>().0;
     let Some(&first) = groups.first() else {
         return simd.splat_f32s(f32::NEG_INFINITY);
@@ -265,32 +322,34 @@ fn largest_product<S: Lanes, const GROUP: usize>(simd: S, row: &[f32], factor: f
     max
 }
 
-/// Replaces each segment's sum by the factor that normalises its exponentials.
-#[inline(always)]
-fn merge<S: Lanes>(simd: S, maxima: &[f32], sums: &mut [f32]) {
-    if let [sum] = sums {
-        // c = exp2(0) = 1, unless there is a NaN anyway.
-        *sum = 1.0 / *sum;
-        return;
+/// The states of a row's segments, in every lane.
+struct RowSegments<'a>(&'a mut [[f32; 3]]);
+
+impl<S: SimdExt> SegmentStates<S> for RowSegments<'_> {
+    #[inline(always)]
+    fn segments(&self) -> usize {
+        self.0.len()
     }
-    let mut max = f32::NEG_INFINITY;
-    for &segment_max in maxima {
-        max = if segment_max > max { segment_max } else { max };
+
+    #[inline(always)]
+    fn get(&self, simd: S, segment: usize) -> RowState<S::f32s> {
+        let [max, sum, _] = self.0[segment].map(|value| simd.splat_f32s(value));
+        RowState { max, sum }
     }
-    let mut sum = simd.splat_f32s(0.0);
-    for (segment_sum, &segment_max) in sums.iter_mut().zip(maxima) {
-        let correction = exp2(simd, simd.splat_f32s(segment_max - max));
-        sum = simd.mul_add_f32s(simd.splat_f32s(*segment_sum), correction, sum);
-        *segment_sum = cast_slice::<_, f32>(&[correction])[0];
+
+    #[inline(always)]
+    fn set_factor(&mut self, segment: usize, factor: S::f32s) {
+        self.0[segment][2] = cast_slice::<_, f32>(&[factor])[0];
     }
-    let inverse = 1.0 / cast_slice::<_, f32>(&[sum])[0];
-    for factor in sums {
-        *factor *= inverse;
+
+    #[inline(always)]
+    fn factor(&self, simd: S, segment: usize) -> S::f32s {
+        simd.splat_f32s(self.0[segment][2])
     }
 }
 
 #[inline(always)]
-fn normalise<S: Lanes>(simd: S, output: &mut [f32], factor: f32) {
+fn normalise<S: SimdExt>(simd: S, output: &mut [f32], factor: f32) {
     let (head, output) = output.split_at_mut(elements_before_line(output));
     let (body, tail) = S::as_mut_simd_f32s(output);
     for weight in head.iter_mut().chain(tail) {

@@ -10,7 +10,7 @@
 //! `tests/tanh.rs` runs every argument.
 
 use super::exp::exp2;
-use crate::lanes::Lanes;
+use crate::simd::SimdExt;
 
 /// d1 … d5, lowest order first.
 const COEFFICIENTS: [u32; 5] = [0xbeaa_aa99, 0x3e08_837b, 0xbd5c_1ad2, 0x3ca8_fc67, 0xbbba_8671];
@@ -23,7 +23,7 @@ const EXPONENT: f32 = f32::from_bits(0xc038_aa3b);
 
 /// tanh in every lane; NaN for NaN.
 #[inline(always)]
-pub(crate) fn tanh<S: Lanes>(simd: S, u: S::f32s) -> S::f32s {
+pub(crate) fn tanh<S: SimdExt>(simd: S, u: S::f32s) -> S::f32s {
     let coefficient = |i: usize| simd.splat_f32s(f32::from_bits(COEFFICIENTS[i]));
     let v = simd.mul_f32s(u, u);
     let mut p = coefficient(4);

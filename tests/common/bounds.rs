@@ -59,8 +59,9 @@
 //! itself be subnormal, which costs Σ |q_i·k_i| · 2⁻¹⁵⁰ in u.
 
 use super::Problem;
+use super::call::Stage;
 use super::options::Options;
-use softdot::{Stage, reference};
+use softdot::{Logits, reference};
 
 /// How far the kernels' tanh is from tanh at most, rounded up (`tests/tanh.rs`).
 const TANH_ULPS: usize = 2;
@@ -135,7 +136,13 @@ impl<'a> Definition<'a> {
                 }
             }
         }
-        (exact.stage(stage), error)
+        let result = match stage {
+            Stage::Scores => exact.logits(Logits::Scores),
+            Stage::Capped => exact.logits(Logits::Capped),
+            Stage::Biased => exact.logits(Logits::Biased),
+            Stage::Weights => exact.all_weights(),
+        };
+        (result, error)
     }
 
     /// Σ |q_i·k_i| and Σ |k_i|, in which the errors of sums are measured.

@@ -4,6 +4,7 @@
 // Its reference wants the standard library.
 #[cfg(feature = "std")]
 pub mod bounds;
+pub mod call;
 pub mod elements;
 pub mod options;
 pub mod refusals;
@@ -11,9 +12,10 @@ pub mod strided;
 pub mod sweep;
 pub mod transcription;
 
+use call::{Call, Stage};
 use core::fmt::Display;
 use proptest::prelude::ProptestConfig;
-use softdot::{Attention, Isa, Stage, TensorRef, Threads};
+use softdot::{Isa, TensorRef, Threads};
 
 /// All points at which a call can stop.
 pub const STAGES: [Stage; 4] = [Stage::Scores, Stage::Capped, Stage::Biased, Stage::Weights];
@@ -188,7 +190,7 @@ impl Problem {
     }
 
     #[track_caller]
-    pub fn compute(&self, attention: &Attention) -> Vec<f32> {
+    pub fn compute(&self, attention: &Call) -> Vec<f32> {
         attention.compute(self.query_view(), self.key_view()).expect("a valid problem")
     }
 
@@ -210,8 +212,8 @@ impl Problem {
 }
 
 /// The options that every comparison starts from: no pool.
-pub fn serial(isa: Isa) -> Attention<'static> {
-    Attention::new().isa(isa).threads(Threads::Serial)
+pub fn serial(isa: Isa) -> Call<'static> {
+    Call::new().isa(isa).threads(Threads::Serial)
 }
 
 /// A pool of its own, so that a call inside it sees that many threads.

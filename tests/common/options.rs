@@ -1,9 +1,10 @@
 //! Options with their memory, to be set on softdot, on its definition and on the transcription.
 
+use super::call::Call;
 use super::strided::{index_of, nest};
 use super::{Extents, Random};
 use core::ops::Range;
-use softdot::{Attention, Causal, Tensor, TensorRef, alibi_slopes};
+use softdot::{Causal, Tensor, TensorRef, alibi_slopes};
 
 /// A tensor with its own memory that is read at every index of a larger shape: axes of extent 1
 /// are repeated.
@@ -72,7 +73,7 @@ fn place(strides: [isize; 4], index: [usize; 4]) -> usize {
     strides.iter().zip(index).map(|(stride, index)| stride.unsigned_abs() * index).sum()
 }
 
-/// Every option of [`Attention`] that decides about the result.
+/// Every option of [`Call`] that decides about the result.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub scale: Option<f32>,
@@ -116,7 +117,7 @@ impl Kind {
 
 impl Options {
     /// These options on top of others.
-    pub fn set_on<'a>(&'a self, mut attention: Attention<'a>) -> Attention<'a> {
+    pub fn set_on<'a>(&'a self, mut attention: Call<'a>) -> Call<'a> {
         if let Some(scale) = self.scale {
             attention = attention.scale(scale);
         }

@@ -1,6 +1,7 @@
 //! A sound problem for tests to spoil, and what a refused call has to leave as it was.
 
-use softdot::{Attention, Error, TensorMut, TensorRef, Workspace};
+use super::call::Call;
+use softdot::{Error, TensorMut, TensorRef, Workspace};
 
 /// What an output holds before a call that is to be refused.
 pub const SENTINEL: f32 = 12_345.678;
@@ -13,7 +14,7 @@ pub type Layout = ([usize; 4], [isize; 4]);
 
 /// The error of a call into an output of 64 elements, which has to stay as it was.
 #[track_caller]
-pub fn refused(attention: &Attention, query: TensorRef, key: TensorRef, output: Layout) -> Error {
+pub fn refused(attention: &Call, query: TensorRef, key: TensorRef, output: Layout) -> Error {
     let mut data = [SENTINEL; 64];
     let view = TensorMut::with_strides(&mut data[..], output.0, output.1);
     let error = attention.compute_into(query, key, view, &mut Workspace::new()).unwrap_err();
@@ -47,18 +48,18 @@ impl Sound {
     #[track_caller]
     pub fn refused_query(&self, shape: [usize; 4], strides: [isize; 4]) -> Error {
         let query = TensorRef::with_strides(&self.data, shape, strides);
-        refused(&Attention::new(), query, self.key(), self.output)
+        refused(&Call::new(), query, self.key(), self.output)
     }
 
     #[track_caller]
     pub fn refused_key(&self, shape: [usize; 4], strides: [isize; 4]) -> Error {
         let key = TensorRef::with_strides(&self.data, shape, strides);
-        refused(&Attention::new(), self.query(), key, self.output)
+        refused(&Call::new(), self.query(), key, self.output)
     }
 
     #[track_caller]
     pub fn refused_output(&self, shape: [usize; 4], strides: [isize; 4]) -> Error {
-        refused(&Attention::new(), self.query(), self.key(), (shape, strides))
+        refused(&Call::new(), self.query(), self.key(), (shape, strides))
     }
 }
 

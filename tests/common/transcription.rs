@@ -1,10 +1,11 @@
 //! The numerics contract in plain Rust, one operation after another: what every instruction set
 //! has to give, bit for bit. It shares no code with the kernels; it follows docs/numerics.md.
 
+use super::call::Stage;
 use super::options::Options;
 use super::{Extents, Problem, default_scale};
 use core::f64::consts::LOG2_E;
-use softdot::{Causal, Stage};
+use softdot::Causal;
 
 const SEGMENT: usize = 1024;
 const VIRTUAL_LANES: usize = 16;
@@ -113,9 +114,15 @@ fn softmax_log2(logits: &[Logit], sink: f32) -> Vec<f32> {
     weights
 }
 
-/// A factor in log2 units, rounded once.
-fn log2_units(factor: f32) -> f32 {
-    (f64::from(factor) * LOG2_E) as f32
+/// A logit or factor in log2 units, rounded once; finite if it is.
+fn log2_units(x: f32) -> f32 {
+    let rounded = (f64::from(x) * LOG2_E) as f32;
+    if x.is_finite() { rounded.clamp(f32::MIN, f32::MAX) } else { rounded }
+}
+
+/// A logit in log2 units, which stays finite if it is so in natural units.
+fn kept_finite(t: f32, natural: impl FnOnce() -> f32) -> f32 {
+    if t.is_infinite() && natural().is_finite() { f32::MAX.copysign(t) } else { t }
 }
 
 /// A logit in the units of a stage.
@@ -125,8 +132,9 @@ fn in_units(stage: Stage, logit: f32) -> f32 {
 
 /// `softmax(scale · row)`.
 pub fn scaled_softmax(row: &[f32], scale: f32) -> Vec<f32> {
-    let factor = log2_units(scale).clamp(f32::MIN, f32::MAX);
-    let logits: Vec<Logit> = row.iter().map(|element| Some(element * factor)).collect();
+    let factor = log2_units(scale);
+    let logits: Vec<Logit> =
+        row.iter().map(|element| Some(kept_finite(element * factor, || element * scale))).collect();
     softmax_log2(&logits, f32::NEG_INFINITY)
 }
 
@@ -181,7 +189,15 @@ impl Row<'_> {
             .map(|j| {
                 let all_keys = matches!(stage, Stage::Scores | Stage::Capped);
                 let kept = j < keys && (all_keys || self.attends(j, position));
-                kept.then(|| self.adjusted(score(j, factor), j, position))
+                kept.then(|| {
+                    let t = self.adjusted(score(j, factor), j, position);
+                    if stage != Stage::Weights {
+                        return t;
+                    }
+                    let natural = Row { stage: Stage::Biased, ..*self };
+                    let natural_score = || score(j, natural.factor(extents));
+                    kept_finite(t, || natural.adjusted(natural_score(), j, position))
+                })
             })
             .collect();
         match stage {
@@ -200,7 +216,6 @@ impl Row<'_> {
             Some(cap) if self.stage != Stage::Scores => (f64::from(scale) / f64::from(cap)) as f32,
             _ => in_units(self.stage, scale),
         }
-        .clamp(f32::MIN, f32::MAX)
     }
 
     fn position(&self, extents: &Extents, keys: usize) -> i128 {

@@ -4,7 +4,7 @@ use super::thread_count;
 use crate::input::Source;
 use crate::plot::PictureFile;
 use clap::{Args, ValueEnum};
-use softdot::{Causal, Isa, Stage};
+use softdot::{Causal, Isa, Logits, Outputs, ViewMut};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -118,14 +118,15 @@ pub enum StageName {
 }
 
 impl StageName {
-    /// The library's stage of this name.
-    pub fn stage(self) -> Stage {
-        match self {
-            StageName::Scores => Stage::Scores,
-            StageName::Capped => Stage::Capped,
-            StageName::Biased => Stage::Biased,
-            StageName::Weights => Stage::Weights,
-        }
+    /// What the library is asked for.
+    pub fn outputs(self, view: ViewMut<'_>) -> Outputs<'_> {
+        let logits = match self {
+            StageName::Scores => Logits::Scores,
+            StageName::Capped => Logits::Capped,
+            StageName::Biased => Logits::Biased,
+            StageName::Weights => return Outputs::new().weights(view),
+        };
+        Outputs::new().logits(logits, view)
     }
 
     /// What comes out.

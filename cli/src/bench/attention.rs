@@ -11,7 +11,7 @@ use anyhow::Result;
 pub use operand::NumberType;
 use operand::Operand;
 use softdot::{
-    Attention, Causal, Isa, Keys, PackedKeys, Stage, TensorMut, View, Workspace, reference,
+    Attention, Causal, Isa, Keys, Outputs, PackedKeys, TensorMut, View, Workspace, reference,
 };
 
 /// Queries up to 3 and keys up to 1 in magnitude give scores with a standard deviation of 1: the
@@ -60,8 +60,8 @@ impl Inputs {
     }
 
     fn attention(&self, isa: Isa) -> Attention<'_> {
-        let AttentionTask { stage, causal, window, .. } = self.task;
-        let mut attention = Attention::new().stage(stage).isa(isa).window(window, None);
+        let AttentionTask { causal, window, .. } = self.task;
+        let mut attention = Attention::new().isa(isa).window(window, None);
         if causal {
             attention = attention.causal(Causal::BottomRight);
         }
@@ -87,13 +87,13 @@ impl Inputs {
 
     /// A row by the definition.
     fn expected(&self, head: usize, row: usize) -> Vec<f64> {
-        let AttentionTask { q_heads, kv_heads, query_rows, keys, head_dim, stage, .. } = self.task;
+        let AttentionTask { q_heads, kv_heads, query_rows, keys, head_dim, logits, .. } = self.task;
         let (row_index, kv_head) = (head * query_rows + row, head / (q_heads / kv_heads));
         let query = &self.query.widened()[row_index * head_dim..][..head_dim];
         let key = &self.key.widened()[kv_head * keys * head_dim..][..keys * head_dim];
         let scale = (head_dim as f64).sqrt().recip();
         let mut row_values = reference::scores(query, key, head_dim, scale);
-        if stage == Stage::Scores {
+        if logits.is_some() {
             return row_values;
         }
         let (allowed, position) = (self.task.allowed(row), self.task.position(row));
@@ -125,7 +125,11 @@ impl Trial for AttentionTrial {
         let inputs = &self.inputs;
         let output = TensorMut::new(&mut self.output[..], inputs.task.shape());
         let (query, keys) = (inputs.query_view(), inputs.keys());
-        Ok(inputs.attention(isa).compute_into(query, keys, output, &mut self.workspace)?)
+        let outputs = match inputs.task.logits {
+            Some(stage) => Outputs::new().logits(stage, output),
+            None => Outputs::new().weights(output),
+        };
+        Ok(inputs.attention(isa).run(query, keys, outputs, &mut self.workspace)?)
     }
 
     fn spoil(&mut self) {

@@ -3,7 +3,7 @@
 use super::attention::{Adjustment, NumberType};
 use super::workload::{AttentionTask, ScalingPoint, SoftmaxTask, Task, Workload};
 use anyhow::{Result, ensure};
-use softdot::{Caches, Stage};
+use softdot::{Caches, Logits};
 
 /// Output elements of the scaling workloads at most, so that the longest rows stay under half a
 /// second.
@@ -48,7 +48,7 @@ fn prefill() -> Vec<Workload> {
         attention("prefill", large.clone()).quick(),
         attention("prefill/f16", narrow(NumberType::F16, &large)).beside("prefill", &large),
         attention("prefill/bf16", narrow(NumberType::Bf16, &large)).beside("prefill", &large),
-        attention("scores", AttentionTask { stage: Stage::Scores, ..large }),
+        attention("scores", AttentionTask { logits: Some(Logits::Scores), ..large }),
     ]
 }
 
@@ -154,7 +154,7 @@ fn dense(heads: usize, query_rows: usize, keys: usize, head_dim: usize) -> Atten
         query_rows,
         keys,
         head_dim,
-        stage: Stage::Weights,
+        logits: None,
         packed: false,
         number_type: NumberType::F32,
         causal: false,

@@ -3,7 +3,7 @@
 use super::inputs::{largest, numbers, relative_error, sample};
 use super::workload::{SoftmaxTask, Trial};
 use anyhow::Result;
-use softdot::{Isa, reference, scaled_softmax_on};
+use softdot::{Isa, Primitives, reference};
 
 /// Scores before scaling are up to 16 in magnitude, scaled up to 4.
 const LIMIT: f32 = 16.0;
@@ -41,9 +41,10 @@ impl Trial for SoftmaxTrial {
     }
 
     fn call(&mut self, isa: Isa) -> Result<()> {
+        let primitives = Primitives::on(isa)?;
         let rows = self.rows.chunks_exact(self.row_elements);
         for (row, output) in rows.zip(self.output.chunks_exact_mut(self.row_elements)) {
-            scaled_softmax_on(isa, row, SCALE, output)?;
+            primitives.scaled_softmax(row, SCALE, output)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::attention::{Adjustment, AttentionTrial, NumberType};
 use super::softmax::SoftmaxTrial;
 use anyhow::Result;
-use softdot::{Isa, Stage};
+use softdot::{Isa, Logits};
 use std::ops::Range;
 
 /// A named task.
@@ -74,7 +74,7 @@ pub struct AttentionTask {
     /// Elements of a query row and of a key.
     pub head_dim: usize,
     /// Scores or weights.
-    pub stage: Stage,
+    pub logits: Option<Logits>,
     /// Whether the keys are `PackedKeys`.
     pub packed: bool,
     /// Type of queries and keys.

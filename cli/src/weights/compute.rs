@@ -1,7 +1,7 @@
 //! The call, into elements of the type that was asked for.
 
 use super::inputs::Inputs;
-use crate::args::{OutputType, Weights};
+use crate::args::{OutputType, StageName, Weights};
 use crate::input::four_axes;
 use crate::output::write_npy;
 use anyhow::{Error, Result, anyhow};
@@ -32,14 +32,19 @@ pub fn compute(arguments: &Weights, inputs: &Inputs) -> Result<Computed> {
     let plan = attention.plan(inputs.query.view(), inputs.key.view()).map_err(by_option)?;
     let start = Instant::now();
     let result = match arguments.dtype {
-        OutputType::F32 => Elements::F32(fill(&attention, inputs, 0.0)?),
-        OutputType::F16 => Elements::F16(fill(&attention, inputs, f16::ZERO)?),
+        OutputType::F32 => Elements::F32(fill(&attention, arguments.stage, inputs, 0.0)?),
+        OutputType::F16 => Elements::F16(fill(&attention, arguments.stage, inputs, f16::ZERO)?),
     };
     Ok(Computed { result, plan, time: start.elapsed() })
 }
 
 /// The plan was made, so the result's extents have a product.
-fn fill<T: Element>(attention: &Attention<'_>, inputs: &Inputs, zero: T) -> Result<Vec<T>> {
+fn fill<T: Element>(
+    attention: &Attention<'_>,
+    stage: StageName,
+    inputs: &Inputs,
+    zero: T,
+) -> Result<Vec<T>> {
     let shape = four_axes(&inputs.shape);
     let elements = if shape.contains(&0) { 0 } else { shape.iter().product() };
     let mut result = Vec::new();
@@ -47,21 +52,23 @@ fn fill<T: Element>(attention: &Attention<'_>, inputs: &Inputs, zero: T) -> Resu
         .try_reserve_exact(elements)
         .map_err(|_| anyhow!("--output: expected memory for {elements} elements, found none"))?;
     result.resize(elements, zero);
-    let output = TensorMut::new(&mut result[..], shape);
+    let outputs = stage.outputs(TensorMut::new(&mut result[..], shape).into());
     attention
-        .compute_into(inputs.query.view(), inputs.key.view(), output, &mut Workspace::new())
+        .run(inputs.query.view(), inputs.key.view(), outputs, &mut Workspace::new())
         .map_err(by_option)?;
     Ok(result)
 }
 
 /// The library's arguments that are options here, by their names there.
-const OPTIONS: [&str; 10] =
-    ["query", "key", "output", "scale", "softcap", "bias", "mask", "key_lengths", "sinks", "isa"];
+const OPTIONS: [&str; 9] =
+    ["query", "key", "scale", "softcap", "bias", "mask", "key_lengths", "sinks", "isa"];
 
-/// An error that begins with the name of an argument begins with the option's instead.
+/// An error that begins with the name of an argument begins with the option's instead; the result is
+/// the option `--output`.
 fn by_option(error: softdot::Error) -> Error {
     let message = error.to_string();
     match message.split_once(": ") {
+        Some(("weights" | "logits", rest)) => anyhow!("--output: {rest}"),
         Some((argument, rest)) if OPTIONS.contains(&argument) => {
             anyhow!("--{}: {rest}", argument.replace('_', "-"))
         }

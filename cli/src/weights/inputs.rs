@@ -59,7 +59,7 @@ impl Inputs {
     /// The options, as softdot takes them.
     pub fn attention<'a>(&'a self, arguments: &'a Weights) -> Attention<'a> {
         let adjustments = &arguments.adjustments;
-        let mut attention = Attention::new().stage(arguments.stage.stage());
+        let mut attention = Attention::new();
         if let Some(scale) = arguments.scale {
             attention = attention.scale(scale);
         }

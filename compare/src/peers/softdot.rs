@@ -7,7 +7,7 @@ use super::Peer;
 use crate::problem::Problem;
 use crate::workload::Workload;
 use anyhow::Result;
-use softdot::{Attention, Keys, PackedKeys, TensorMut, TensorRef, Workspace};
+use softdot::{Attention, Keys, Outputs, PackedKeys, TensorMut, TensorRef, Workspace};
 use std::borrow::Cow;
 
 /// What both have.
@@ -32,7 +32,8 @@ impl<'a> Call<'a> {
         let Workload { heads, query_rows, keys: key_count, head_dim, .. } = self.problem.workload;
         let query = TensorRef::new(&self.problem.query[..], [heads, query_rows, head_dim]);
         let weights = TensorMut::new(&mut self.weights[..], [heads, query_rows, key_count]);
-        Ok(self.attention.compute_into(query, keys, weights, &mut self.workspace)?)
+        let outputs = Outputs::new().weights(weights);
+        Ok(self.attention.run(query, keys, outputs, &mut self.workspace)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the options do to scores between the tile and the softmax: softcap, bias, ALiBi, mask.
+//! The options that change logits between the tile and the softmax: softcap, bias, ALiBi, mask.
 //!
 //! ```text
 //! per key j of a row:   t = cap · tanh(t)
@@ -8,25 +8,25 @@
 //! ```
 //!
 //! `unit` is log2(e) where exponentials follow, else 1; `cap` and `slope` come in these units. The
-//! options decide what is excluded, never t itself: whatever stands in excluded keys is gone.
+//! options decide what is excluded, never t itself: the values of excluded keys have no influence.
 
-use super::Call;
-use super::block::{BlockRows, Row};
-use super::pack::PANEL;
-use super::strip::Strip;
+use super::block_rows::BlockRows;
+use super::lane_masks::lanes_within;
+use super::score_buffer::ScoreBuffer;
 use super::tanh::tanh;
-use super::tile::lanes_within;
-use super::widen::Widen;
+use crate::call::Call;
+use crate::convert::Storage;
 use crate::element::Elements;
-use crate::lanes::{Kernel, Lanes};
-use crate::workspace::LINE;
+use crate::layout::{LINE, PANEL};
+use crate::rows::Row;
+use crate::simd::{Kernel, SimdExt};
 use core::ops::Range;
 
-/// Adjusts one segment of a block's rows, and notes the maxima of what is left of them: at least
-/// the smallest number if anything is, −∞ if nothing is.
-pub(crate) struct Adjust<'a, 's> {
+/// Applies the options to one segment of a block's rows, and sets the rows' maxima over the keys
+/// that are attended: at least the smallest finite number if any is, −∞ if none is.
+pub(crate) struct LogitOps<'a, 's> {
     pub(crate) call: Call<'a>,
-    pub(crate) strip: &'a mut Strip<'s>,
+    pub(crate) scores: &'a mut ScoreBuffer<'s>,
     pub(crate) segment: usize,
     pub(crate) keys: Range<usize>,
     pub(crate) rows: &'a BlockRows<'a>,
@@ -34,19 +34,19 @@ pub(crate) struct Adjust<'a, 's> {
     pub(crate) maxima: &'a mut [f32],
 }
 
-impl Kernel for Adjust<'_, '_> {
+impl Kernel for LogitOps<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Lanes, const REGISTERS: usize>(self, simd: S) {
-        let Adjust { call, strip, segment, keys, rows, maxima } = self;
+    fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
+        let LogitOps { call, scores, segment, keys, rows, maxima } = self;
         let mut maxima = maxima.chunks_exact_mut(LINE);
         for tile in rows.tiles(S::TILE.rows) {
             let panels = rows.panels_of(tile.clone(), &keys);
             let within = panels.start - keys.start..panels.end - keys.start;
             for (row, maxima) in tile.zip(&mut maxima) {
-                let [scores] = strip.rows(segment, row, within.clone());
-                let row = RowAdjustments::new(call, &rows.rows()[row], &panels);
+                let [scores] = scores.rows(segment, row, within.clone());
+                let row = RowOps::new(call, &rows.rows()[row], &panels);
                 let running = row.apply::<S, REGISTERS>(simd, panels.start, scores);
                 S::as_mut_simd_f32s(maxima).0[0] = running;
             }
@@ -54,8 +54,8 @@ impl Kernel for Adjust<'_, '_> {
     }
 }
 
-/// The adjustments of one row: a step over its scores for each, in L1.
-struct RowAdjustments<'a> {
+/// The logit_options of one row: a step over its scores for each, in L1.
+struct RowOps<'a> {
     unit: f32,
     cap: Option<f32>,
     bias: Option<Operand<Elements<'a>>>,
@@ -65,7 +65,7 @@ struct RowAdjustments<'a> {
     attended: Range<usize>,
 }
 
-/// A row of what the caller has for each pair.
+/// A row of a mask or bias.
 #[derive(Clone, Copy, Debug)]
 struct Operand<Data> {
     /// From the row's first key on.
@@ -74,30 +74,30 @@ struct Operand<Data> {
     step: usize,
     /// Keys that there are.
     keys: usize,
-    /// From one row to the next, which is fetched meanwhile: the hardware sees only that each row
-    /// is one more short stream.
+    /// From one row to the next, which is prefetched: to the hardware each row is a short stream of
+    /// its own.
     row_step: usize,
 }
 
-impl<'a> RowAdjustments<'a> {
+impl<'a> RowOps<'a> {
     #[inline(always)]
     fn new(call: Call<'a>, row: &Row, panels: &Range<usize>) -> Self {
-        let adjustments = &call.inputs.adjustments;
+        let ops = &call.problem.ops;
         let (index, keys) = (row.index, call.plan.keys);
-        RowAdjustments {
-            unit: adjustments.unit,
-            cap: adjustments.cap,
-            bias: adjustments.bias.map(|(data, strides)| Operand {
+        RowOps {
+            unit: ops.unit,
+            cap: ops.cap,
+            bias: ops.bias.map(|(data, strides)| Operand {
                 data: data.from(index.start(&strides)),
                 step: strides.column,
                 keys,
                 row_step: strides.row,
             }),
             slope: call
-                .inputs
+                .problem
                 .slope(index.q_head)
-                .map(|slope| (slope, call.inputs.position(index))),
-            mask: adjustments.mask.map(|(data, strides)| Operand {
+                .map(|slope| (slope, call.problem.position(index))),
+            mask: ops.mask.map(|(data, strides)| Operand {
                 data: &data[index.start(&strides)..],
                 step: strides.column,
                 keys,
@@ -107,9 +107,10 @@ impl<'a> RowAdjustments<'a> {
         }
     }
 
-    /// Adjusts the scores of keys `first_key..`, whole panels, and returns their running maximum.
+    /// Applies the operations to the scores of keys `first_key..`, whole panels; returns their
+    /// running maximum.
     #[inline(always)]
-    fn apply<S: Lanes, const REGISTERS: usize>(
+    fn apply<S: SimdExt, const REGISTERS: usize>(
         &self,
         simd: S,
         first_key: usize,
@@ -125,7 +126,7 @@ impl<'a> RowAdjustments<'a> {
         if let Some(bias) = self.bias {
             let unit = simd.splat_f32s(self.unit);
             for (panel, key) in panels.iter_mut().zip(keys.clone()) {
-                bias.fetch_next_row(simd, key);
+                bias.prefetch_next_row(simd, key);
                 let biases = bias.panel::<S, REGISTERS>(key);
                 for (t, bias) in panel.iter_mut().zip(biases) {
                     *t = simd.mul_add_f32s(bias, unit, *t);
@@ -150,7 +151,7 @@ impl<'a> RowAdjustments<'a> {
 
     /// −∞ for those keys of a panel that are excluded; others count for the running maximum.
     #[inline(always)]
-    fn exclude<S: Lanes, const REGISTERS: usize>(
+    fn exclude<S: SimdExt, const REGISTERS: usize>(
         &self,
         simd: S,
         key: usize,
@@ -173,25 +174,25 @@ impl<'a> RowAdjustments<'a> {
             }
         }
         if let Some(mask) = self.mask {
-            mask.fetch_next_row(simd, key);
+            mask.prefetch_next_row(simd, key);
             let mask = mask.panel(key);
             for (kept, mask) in kept.iter_mut().zip(mask.chunks_exact(S::F32_LANES)) {
-                *kept = simd.and_m32s(*kept, simd.mask_of(mask));
+                *kept = simd.and_m32s(*kept, simd.mask_from_bools(mask));
             }
         }
         for (t, kept) in panel.iter_mut().zip(kept) {
-            // Something is left even if it is −∞.
+            // An attended key counts as attended even if its logit is −∞.
             let some = simd.max_f32s(*t, simd.splat_f32s(f32::MIN));
-            *running = simd.max_f32s(simd.keep(kept, some), *running);
-            *t = simd.keep(kept, *t);
+            *running = simd.max_f32s(simd.select_or_neg_inf(kept, some), *running);
+            *t = simd.select_or_neg_inf(kept, *t);
         }
     }
 }
 
 impl Operand<Elements<'_>> {
-    /// Asks for the biases of a panel's keys in the next row, which need not exist.
+    /// Prefetches the biases of a panel's keys in the next row, which need not exist.
     #[inline(always)]
-    fn fetch_next_row<S: Lanes>(&self, simd: S, key: usize) {
+    fn prefetch_next_row<S: SimdExt>(&self, simd: S, key: usize) {
         if let (Elements::F32(data), 1) = (self.data, self.step) {
             simd.prefetch(data.as_ptr().wrapping_add(self.row_step + key));
         }
@@ -200,26 +201,26 @@ impl Operand<Elements<'_>> {
     /// The biases of a panel's keys; anything for keys behind the last one, which are excluded by
     /// their position.
     #[inline(always)]
-    fn panel<S: Lanes, const REGISTERS: usize>(&self, key: usize) -> [S::f32s; REGISTERS] {
+    fn panel<S: SimdExt, const REGISTERS: usize>(&self, key: usize) -> [S::f32s; REGISTERS] {
         let keys = self.keys - key;
         let values = match self.data {
             Elements::F32(data) if self.step == 1 && keys >= PANEL => {
                 return *registers::<S, REGISTERS>(&data[key..][..PANEL]);
             }
-            Elements::F32(data) => gather(data, self.step, key, keys, Widen::widen),
+            Elements::F32(data) => gather(data, self.step, key, keys, Storage::widen),
             #[cfg(feature = "half")]
-            Elements::F16(data) => gather(data, self.step, key, keys, Widen::widen),
+            Elements::F16(data) => gather(data, self.step, key, keys, Storage::widen),
             #[cfg(feature = "half")]
-            Elements::Bf16(data) => gather(data, self.step, key, keys, Widen::widen),
+            Elements::Bf16(data) => gather(data, self.step, key, keys, Storage::widen),
         };
         *registers::<S, REGISTERS>(&values)
     }
 }
 
 impl Operand<&[bool]> {
-    /// As that of biases.
+    /// Prefetches the mask of a panel's keys in the next row, which need not exist.
     #[inline(always)]
-    fn fetch_next_row<S: Lanes>(&self, simd: S, key: usize) {
+    fn prefetch_next_row<S: SimdExt>(&self, simd: S, key: usize) {
         simd.prefetch(self.data.as_ptr().wrapping_add(self.row_step + key).cast());
     }
 
@@ -235,12 +236,12 @@ impl Operand<&[bool]> {
 }
 
 #[inline(always)]
-fn registers<S: Lanes, const REGISTERS: usize>(values: &[f32]) -> &[S::f32s; REGISTERS] {
+fn registers<S: SimdExt, const REGISTERS: usize>(values: &[f32]) -> &[S::f32s; REGISTERS] {
     &S::as_simd_f32s(values).0.as_chunks::<REGISTERS>().0[0]
 }
 
-/// The elements of a panel's keys, of which `keys` exist. A function of its own for what is not
-/// read as it stands.
+/// The elements of a panel's keys, of which `keys` exist: the slow way, for strides and narrow
+/// types.
 #[inline(never)]
 fn gather<T: Copy, V: Copy + Default>(
     elements: &[T],
@@ -263,7 +264,7 @@ fn gather<T: Copy, V: Copy + Default>(
     values
 }
 
-/// How far a key is behind the row's position, to the nearest f32.
+/// The distance of a key from the row's position, rounded to f32.
 #[inline(always)]
 fn distance(key: usize, position: i128) -> f32 {
     #[cold]
@@ -272,7 +273,7 @@ fn distance(key: usize, position: i128) -> f32 {
         distance as f32
     }
     let distance = key as i128 - position;
-    // An instruction, where it fits; else a call.
+    // 64 bits convert by an instruction, 128 by a call.
     i64::try_from(distance).map_or_else(|_| round(distance), |distance| distance as f32)
 }
 

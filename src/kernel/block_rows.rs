@@ -1,9 +1,9 @@
-//! The rows of a block: where each stands among the keys and where it goes in the output.
+//! The rows of a block, and which keys they attend to by their positions.
 
-use super::Call;
-use super::pack::PANEL;
+use crate::call::Call;
+use crate::layout::PANEL;
 use crate::plan::Block;
-use crate::problem::RowIndex;
+use crate::rows::Row;
 use core::ops::Range;
 
 /// The rows of a block, in memory that is kept from block to block.
@@ -11,53 +11,34 @@ use core::ops::Range;
 pub(crate) struct BlockRows<'a> {
     memory: &'a mut [Row],
     count: usize,
-    /// Heads are next to each other, each of so many rows.
+    /// Rows of each head; heads follow on each other.
     head_rows: usize,
-    /// Whether all may attend to the same keys by their position: then one stands for all.
-    alike: bool,
-}
-
-/// One row.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Row {
-    pub(crate) index: RowIndex,
-    /// Index of its first element in the output.
-    pub(crate) start: usize,
-    /// The keys that it may attend to by its position, from the first one to behind the last.
-    first_key: usize,
-    end_key: usize,
-}
-
-impl Row {
-    /// The keys that it may attend to by its position, of those in a range.
-    #[inline(always)]
-    pub(crate) fn keys_in(&self, range: &Range<usize>) -> Range<usize> {
-        let end = self.end_key.clamp(range.start, range.end);
-        self.first_key.clamp(range.start, end)..end
-    }
+    /// Whether all rows may attend to the same keys by their position.
+    uniform: bool,
 }
 
 impl<'a> BlockRows<'a> {
-    /// No rows yet, and room for a block of them.
+    /// No rows yet, and memory for those of a block.
     #[inline(always)]
     pub(crate) fn new(memory: &'a mut [Row]) -> Self {
-        BlockRows { memory, count: 0, head_rows: 1, alike: true }
+        BlockRows { memory, count: 0, head_rows: 1, uniform: true }
     }
 
     /// Becomes the rows of a block.
     #[inline(always)]
     pub(crate) fn fill(&mut self, call: Call<'_>, Block { heads, rows }: &Block) {
         self.head_rows = rows.len();
-        (self.count, self.alike) = (heads.len() * self.head_rows, true);
-        let mut before = None;
+        self.count = heads.len() * self.head_rows;
+        self.uniform = true;
+        let mut previous = None;
         for (memory, head) in self.memory.chunks_exact_mut(self.head_rows).zip(heads.clone()) {
-            let common = call.inputs.common_keys(head);
-            for (row, index) in memory.iter_mut().zip(call.inputs.row_indices(head, rows.clone())) {
-                let keys = common.clone().unwrap_or_else(|| call.inputs.allowed_keys(index));
-                self.alike &= before.is_none_or(|before| before == keys);
-                before = Some(keys.clone());
-                let start = call.output.row_start(index);
-                *row = Row { index, start, first_key: keys.start, end_key: keys.end };
+            let common = call.problem.common_keys(head);
+            for (row, index) in memory.iter_mut().zip(call.problem.row_indices(head, rows.clone()))
+            {
+                let keys = common.clone().unwrap_or_else(|| call.problem.allowed_keys(index));
+                self.uniform &= previous.is_none_or(|previous| previous == keys);
+                previous = Some(keys.clone());
+                *row = Row { index, first_key: keys.start, end_key: keys.end };
             }
         }
     }
@@ -71,7 +52,8 @@ impl<'a> BlockRows<'a> {
     #[inline(always)]
     pub(crate) fn tiles(&self, most: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (count, head_rows) = (self.count, self.head_rows);
-        let (mut next, mut head_end) = (0, head_rows);
+        let mut next = 0;
+        let mut head_end = head_rows;
         core::iter::from_fn(move || {
             let first = next;
             next = head_end.min(first + most);
@@ -91,20 +73,20 @@ impl<'a> BlockRows<'a> {
     /// Whether it is known that all rows attend to all keys of a range.
     #[inline(always)]
     pub(crate) fn all_attend_to(&self, range: &Range<usize>) -> bool {
-        self.alike && self.count > 0 && self.memory[0].keys_in(range) == *range
+        self.uniform && self.count > 0 && self.memory[0].keys_in(range) == *range
     }
 
-    /// Those of some rows that may differ in their keys.
+    /// Those of some rows whose keys may differ: one of them, if all have the same.
     #[inline(always)]
-    fn unlike(&self, rows: Range<usize>) -> &[Row] {
+    fn distinct(&self, rows: Range<usize>) -> &[Row] {
         let rows = &self.rows()[rows];
-        if self.alike { &rows[..1] } else { rows }
+        if self.uniform { &rows[..1] } else { rows }
     }
 
     /// How many pairs of a row and a key of `range` there are.
     #[inline(always)]
     pub(crate) fn pairs_in(&self, range: &Range<usize>) -> usize {
-        if self.alike && self.count > 0 {
+        if self.uniform && self.count > 0 {
             return self.count * self.memory[0].keys_in(range).len();
         }
         self.rows().iter().map(|row| row.keys_in(range).len()).sum()
@@ -115,7 +97,7 @@ impl<'a> BlockRows<'a> {
     #[inline(always)]
     pub(crate) fn panels_of(&self, rows: Range<usize>, range: &Range<usize>) -> Range<usize> {
         let (mut first, mut end) = (range.end, range.start);
-        let keys = self.unlike(rows).iter().map(|row| row.keys_in(range));
+        let keys = self.distinct(rows).iter().map(|row| row.keys_in(range));
         for keys in keys.filter(|keys| !keys.is_empty()) {
             first = first.min(keys.start);
             end = end.max(keys.end);
@@ -129,7 +111,7 @@ impl<'a> BlockRows<'a> {
     #[inline(always)]
     pub(crate) fn common_keys(&self, rows: Range<usize>, range: &Range<usize>) -> Range<usize> {
         let mut common = range.clone();
-        for keys in self.unlike(rows).iter().map(|row| row.keys_in(range)) {
+        for keys in self.distinct(rows).iter().map(|row| row.keys_in(range)) {
             common.start = common.start.max(keys.start);
             common.end = common.end.min(keys.end);
         }

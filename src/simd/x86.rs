@@ -1,17 +1,18 @@
 //! AVX2 and AVX-512.
+#![allow(unsafe_code, reason = "intrinsics; every one is wrapped in a checked, safe function")]
 
 #[cfg(feature = "half")]
-use super::Halves;
-use super::meanwhile::{LINES_AHEAD, LineCopy, Meanwhile};
-use super::{BLOCK_WORDS, Kernel, Lanes, TileShape};
+use super::ext::Halves;
+use super::ext::{Kernel, SimdExt};
+use super::store_queue::{LineCopy, PREFETCH_LINES, StoreQueue};
+use crate::layout::{TRANSPOSE_WORDS, TileShape};
 use core::arch::{asm, x86_64::*};
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering, compiler_fence};
 use pulp::x86::{V3, V4};
 
 /// Four words each of eight rows that are `row_stride` elements apart, `r` and `r + APART` in the halves
-/// of a register. Assembly, because the compiler would otherwise keep a pointer for every row, on the
-/// stack.
+/// of a register. Assembly, because LLVM would otherwise spill a pointer for every row.
 ///
 /// # Safety
 /// Each row has to have 4 elements.
@@ -51,7 +52,7 @@ unsafe fn load_pairs<const APART: usize>(rows: *const f32, row_stride: usize) ->
 /// Each row has to have 4 elements.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; BLOCK_WORDS] {
+unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; TRANSPOSE_WORDS] {
     // SAFETY: the caller's promise.
     let [a, b, c, d] = unsafe { load_pairs::<4>(rows, row_stride) };
     transpose_4(a, b, c, d)
@@ -60,7 +61,7 @@ unsafe fn transpose_8(rows: *const f32, row_stride: usize) -> [__m256; BLOCK_WOR
 /// The 4×4 transpose of each half.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn transpose_4(a: __m256, b: __m256, c: __m256, d: __m256) -> [__m256; BLOCK_WORDS] {
+fn transpose_4(a: __m256, b: __m256, c: __m256, d: __m256) -> [__m256; TRANSPOSE_WORDS] {
     let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
     let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
     [
@@ -71,14 +72,14 @@ fn transpose_4(a: __m256, b: __m256, c: __m256, d: __m256) -> [__m256; BLOCK_WOR
     ]
 }
 
-/// As [`transpose_8`], of sixteen rows. What loads 512 bits, a masked broadcast too, takes as long as two loads of
-/// 256: so these are joined.
+/// As [`transpose_8`], of sixteen rows. A load of 512 bits, masked broadcasts included, costs two loads
+/// of 256 on Zen 4: so two of these are joined.
 ///
 /// # Safety
 /// Each row has to have 4 elements.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn transpose_16(rows: *const f32, row_stride: usize) -> [__m512; BLOCK_WORDS] {
+unsafe fn transpose_16(rows: *const f32, row_stride: usize) -> [__m512; TRANSPOSE_WORDS] {
     // SAFETY: the caller's promise.
     let (first, second) = unsafe {
         let second = rows.wrapping_add(8 * row_stride);
@@ -119,22 +120,24 @@ fn add_where(kept: __mmask16, a: __m512, b: __m512) -> __m512 {
     sum
 }
 
-/// [`Lanes::go_on`] with registers of a kind. Assembly, because it is one instruction to the
-/// compiler, which otherwise finds reasons to move accumulators to the stack.
-macro_rules! go_on {
+/// [`SimdExt::drain_step`] with registers of a kind. Assembly, so that LLVM sees one instruction and
+/// does not spill accumulators around it.
+macro_rules! drain_step {
     ($name:ident, $feature:literal, $class:ident, $register:ty, $pointer:literal, $bytes:literal) => {
         /// # Safety
-        /// What was promised to [`Meanwhile`] has to hold.
+        /// The promises made to [`StoreQueue::copy_lines`] for the lines in the queue have to hold.
         #[inline]
         #[target_feature(enable = $feature)]
-        unsafe fn $name(meanwhile: &mut Meanwhile) {
-            // SAFETY: the caller's promise; it touches lines that wait.
+        unsafe fn $name(queue: &mut StoreQueue) {
+            // SAFETY: it reads a line of a source and writes one of a target, both of which are still
+            // to be copied, so by the caller's promise are there and unused by others; a prefetch of
+            // any address is harmless.
             unsafe {
                 let (first, second): ($register, $register);
                 asm!(
-                    // Once a copy is done, the next one: without a branch, which would be guessed
-                    // wrong for each row.
-                    "mov {copy}, qword ptr [{all} + {in_hand}]",
+                    // Advances once a copy is done: without a branch, which would be mispredicted for
+                    // each row.
+                    "mov {copy}, qword ptr [{all} + {head}]",
                     "lea {a}, [{copy} + {copy_bytes}]",
                     "and {a}, {places}",
                     "cmp qword ptr [{all} + {copy} + {copy_lines}], 0",
@@ -142,7 +145,7 @@ macro_rules! go_on {
                     "mov {a}, qword ptr [{all} + {copy} + {copy_lines}]",
                     "sub {a}, 1",
                     "jb 4f",
-                    "mov qword ptr [{all} + {in_hand}], {copy}",
+                    "mov qword ptr [{all} + {head}], {copy}",
                     "mov qword ptr [{all} + {copy} + {copy_lines}], {a}",
                     "sub qword ptr [{all} + {lines}], 1",
                     "mov {a}, qword ptr [{all} + {copy} + {source}]",
@@ -155,7 +158,7 @@ macro_rules! go_on {
                     "mov qword ptr [{all} + {copy} + {source}], {a}",
                     "mov {a}, qword ptr [{all} + {copy} + {target}]",
                     "add qword ptr [{all} + {copy} + {target}], 64",
-                    "cmp qword ptr [{all} + {streaming}], 0",
+                    "cmp qword ptr [{all} + {nontemporal}], 0",
                     "jne 3f",
                     concat!("vmovups ", $pointer, " ptr [{a}], {first}"),
                     concat!(".if ", $bytes, " == 32"),
@@ -164,7 +167,7 @@ macro_rules! go_on {
                     "prefetchw byte ptr [{a} + {ahead}]",
                     "jmp 4f",
                     "3:",
-                    // The first line of the next page, so that its address is known by then.
+                    // The first line of the next page, so that its TLB miss is over by then.
                     "mov {copy}, {a}",
                     "or {copy}, 4095",
                     "prefetcht0 byte ptr [{copy} + 1]",
@@ -173,34 +176,34 @@ macro_rules! go_on {
                     concat!("vmovntps ", $pointer, " ptr [{a} + 32], {second}"),
                     ".endif",
                     "4:",
-                    "mov {a}, qword ptr [{all} + {upcoming_lines}]",
+                    "mov {a}, qword ptr [{all} + {prefetch_lines}]",
                     "sub {a}, 1",
                     "jb 5f",
-                    "mov qword ptr [{all} + {upcoming_lines}], {a}",
-                    "mov {a}, qword ptr [{all} + {upcoming}]",
+                    "mov qword ptr [{all} + {prefetch_lines}], {a}",
+                    "mov {a}, qword ptr [{all} + {prefetch}]",
                     "prefetcht0 byte ptr [{a}]",
                     "add {a}, 64",
-                    "mov qword ptr [{all} + {upcoming}], {a}",
+                    "mov qword ptr [{all} + {prefetch}], {a}",
                     "5:",
-                    all = in(reg) meanwhile,
+                    all = in(reg) queue,
                     a = out(reg) _,
                     copy = out(reg) _,
                     first = out($class) first,
                     second = out($class) second,
-                    ahead = const LINES_AHEAD * 64,
-                    lines = const offset_of!(Meanwhile, lines),
-                    in_hand = const offset_of!(Meanwhile, in_hand),
-                    places = const Meanwhile::PLACES,
+                    ahead = const PREFETCH_LINES * 64,
+                    lines = const offset_of!(StoreQueue<'static>, lines),
+                    head = const offset_of!(StoreQueue<'static>, head),
+                    places = const StoreQueue::<'static>::PLACES,
                     copy_bytes = const size_of::<LineCopy>(),
-                    copy_lines = const offset_of!(Meanwhile, copies) + offset_of!(LineCopy, lines),
-                    source = const offset_of!(Meanwhile, copies) + offset_of!(LineCopy, source),
+                    copy_lines = const offset_of!(StoreQueue<'static>, copies) + offset_of!(LineCopy, lines),
+                    source = const offset_of!(StoreQueue<'static>, copies) + offset_of!(LineCopy, source),
                     source_step =
-                        const offset_of!(Meanwhile, copies) + offset_of!(LineCopy, source_step),
-                    target = const offset_of!(Meanwhile, copies) + offset_of!(LineCopy, target),
-                    factor = const offset_of!(Meanwhile, copies) + offset_of!(LineCopy, factor),
-                    streaming = const offset_of!(Meanwhile, streaming),
-                    upcoming = const offset_of!(Meanwhile, upcoming),
-                    upcoming_lines = const offset_of!(Meanwhile, upcoming_lines),
+                        const offset_of!(StoreQueue<'static>, copies) + offset_of!(LineCopy, source_step),
+                    target = const offset_of!(StoreQueue<'static>, copies) + offset_of!(LineCopy, target),
+                    factor = const offset_of!(StoreQueue<'static>, copies) + offset_of!(LineCopy, factor),
+                    nontemporal = const offset_of!(StoreQueue<'static>, nontemporal),
+                    prefetch = const offset_of!(StoreQueue<'static>, prefetch),
+                    prefetch_lines = const offset_of!(StoreQueue<'static>, prefetch_lines),
                     options(nostack),
                 );
                 // Typed, so that the compiler names whole registers.
@@ -210,14 +213,14 @@ macro_rules! go_on {
     };
 }
 
-go_on!(go_on_ymm, "avx2", ymm_reg, __m256, "ymmword", "32");
-go_on!(go_on_zmm, "avx512f", zmm_reg, __m512, "zmmword", "64");
+drain_step!(drain_step_ymm, "avx2", ymm_reg, __m256, "ymmword", "32");
+drain_step!(drain_step_zmm, "avx512f", zmm_reg, __m512, "zmmword", "64");
 
-/// [`Lanes::keep`]. Assembly, because the compiler would make a masked store of it where scores come
-/// from memory and go back there: that takes some 20 cycles.
+/// [`SimdExt::select_or_neg_inf`]. Assembly, because LLVM makes a masked store of it where scores are
+/// updated in memory, which has a latency of some 20 cycles.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn keep_8(kept: __m256, mut scores: __m256) -> __m256 {
+fn select_or_neg_inf_8(kept: __m256, mut scores: __m256) -> __m256 {
     // SAFETY: the assembly touches its registers only.
     unsafe {
         asm!(
@@ -231,34 +234,34 @@ fn keep_8(kept: __m256, mut scores: __m256) -> __m256 {
     scores
 }
 
-/// [`Lanes::settled`].
+/// [`SimdExt::pin_in_register`].
 #[inline]
 #[target_feature(enable = "avx2")]
-fn settled_8(mut value: __m256) -> __m256 {
+fn pin_in_register_8(mut value: __m256) -> __m256 {
     // SAFETY: there is no instruction.
     unsafe { asm!("/* {} */", inout(ymm_reg) value, options(nomem, nostack, preserves_flags)) };
     value
 }
 
-/// [`Lanes::settled`].
+/// [`SimdExt::pin_in_register`].
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn settled_16(mut value: __m512) -> __m512 {
+fn pin_in_register_16(mut value: __m512) -> __m512 {
     // SAFETY: there is no instruction.
     unsafe { asm!("/* {} */", inout(zmm_reg) value, options(nomem, nostack, preserves_flags)) };
     value
 }
 
-/// The lane block of rows of f16 that are `row_stride` words apart, widened on the way from memory:
-/// to take words apart afterwards would occupy the pipes that transpose. Assembly, because pulp's
-/// AVX2 does not stand for F16C, and because the compiler would load blocks ahead and spill them.
+/// The lane block of rows of f16 that are `row_stride` words apart, widened by the loads: unpacking
+/// words afterwards would compete for the shuffle ports. Assembly, because pulp's AVX2 does not imply
+/// F16C, and because LLVM would hoist loads and spill them.
 ///
 /// # Safety
 /// Each row has to have 4 words, and the CPU F16C.
 #[cfg(feature = "half")]
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn transpose_f16_8(rows: *const f32, row_stride: usize) -> [[__m256; 2]; BLOCK_WORDS] {
+unsafe fn transpose_f16_8(rows: *const f32, row_stride: usize) -> [[__m256; 2]; TRANSPOSE_WORDS] {
     let (a, b, c, d): (__m256, __m256, __m256, __m256);
     let (e, f, g, h): (__m256, __m256, __m256, __m256);
     // SAFETY: the caller's promise; the assembly reads four words of each row.
@@ -318,15 +321,18 @@ unsafe fn transpose_f16_8(rows: *const f32, row_stride: usize) -> [[__m256; 2]; 
     [[a, b], [c, d], [e, f], [g, h]]
 }
 
-/// Eight dimensions of sixteen rows of f16 that are `row_stride` words apart, not widened: those of a dimension
-/// in a register.
+/// Eight dimensions of sixteen rows of f16 that are `row_stride` words apart, not widened: one register
+/// for each dimension.
 ///
 /// # Safety
 /// Each row has to have 4 words.
 #[cfg(feature = "half")]
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn transpose_halves_16(rows: *const f32, row_stride: usize) -> [__m256i; 2 * BLOCK_WORDS] {
+unsafe fn transpose_halves_16(
+    rows: *const f32,
+    row_stride: usize,
+) -> [__m256i; 2 * TRANSPOSE_WORDS] {
     // SAFETY: the caller's promise.
     let ([a, b, c, d], [e, f, g, h]) = unsafe {
         let fifth = rows.wrapping_add(4 * row_stride);
@@ -353,14 +359,15 @@ unsafe fn transpose_halves_16(rows: *const f32, row_stride: usize) -> [__m256i; 
     ]
 }
 
-/// As [`transpose_f16_8`], of sixteen rows: here it takes less to transpose first and to widen whole registers then.
+/// As [`transpose_f16_8`], of sixteen rows: here transposing first and widening whole registers then is
+/// cheaper.
 ///
 /// # Safety
 /// Each row has to have 4 words.
 #[cfg(feature = "half")]
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn transpose_f16_16(rows: *const f32, row_stride: usize) -> [[__m512; 2]; BLOCK_WORDS] {
+unsafe fn transpose_f16_16(rows: *const f32, row_stride: usize) -> [[__m512; 2]; TRANSPOSE_WORDS] {
     // SAFETY: the caller's promise.
     let [a, b, c, d, e, f, g, h] = unsafe { transpose_halves_16(rows, row_stride) };
     [
@@ -371,8 +378,8 @@ unsafe fn transpose_f16_16(rows: *const f32, row_stride: usize) -> [[__m512; 2];
     ]
 }
 
-/// Sixteen f16, widened. Assembly, because pulp's AVX2 does not stand for F16C, and because the compiler would take
-/// what was stored a moment ago from registers, which takes it apart first.
+/// Sixteen f16, widened. Assembly, because pulp's AVX2 does not imply F16C, and because LLVM would
+/// forward the halves from the registers that were just stored, and unpack those.
 ///
 /// # Safety
 /// The CPU has to have F16C.
@@ -395,13 +402,13 @@ unsafe fn widen_halves_16(halves: &[u16; 16]) -> [__m256; 2] {
     [first, second]
 }
 
-/// What is the same for both.
+/// The methods that are the same for both.
 macro_rules! common {
     () => {
-        /// Without, the compiler may keep keys of two dimensions at a time, or move loads for later
-        /// ones up, and accumulators to the stack. The fence is no instruction.
+        /// Without it LLVM keeps keys of two dimensions at a time, or hoists later loads, and spills
+        /// accumulators. The fence is no instruction.
         #[inline(always)]
-        fn end_dimension(self) {
+        fn scheduling_barrier(self) {
             compiler_fence(Ordering::SeqCst);
         }
 
@@ -413,33 +420,33 @@ macro_rules! common {
 
         #[inline(always)]
         fn prefetch_to_l2(self, address: *const f32) {
-            // SAFETY: as above.
+            // SAFETY: a prefetch reads nothing and cannot fault.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
         }
 
         #[inline(always)]
         fn fence(self) {
-            // SAFETY: SSE is part of x86-64.
+            // SAFETY: a fence has no operands, and SSE is part of x86-64.
             unsafe { _mm_sfence() }
         }
     };
 }
 
-impl Lanes for V3 {
-    const TILE: TileShape = TileShape { rows: 6, panels: 1, few_rows: 6 };
+impl SimdExt for V3 {
+    const TILE: TileShape = TileShape::AVX2;
 
     /// Rows `r` and `r + 4` share a register, half each, so that the 4×4 transpose inside
     /// the halves leaves the keys in order.
     #[inline(always)]
-    fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS] {
-        assert!(rows.len() >= 7 * row_stride + BLOCK_WORDS);
+    fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; TRANSPOSE_WORDS] {
+        assert!(rows.len() >= 7 * row_stride + TRANSPOSE_WORDS);
         // SAFETY: `self` proves AVX2; the assertion keeps the last row inside `rows`.
         unsafe { transpose_8(rows.as_ptr(), row_stride) }.map(pulp::cast)
     }
 
     /// NaN converts to `i32::MIN`, whose shift is 0.
     #[inline(always)]
-    fn split(self, x: Self::f32s) -> (Self::f32s, Self::u32s) {
+    fn exp2_split(self, x: Self::f32s) -> (Self::f32s, Self::u32s) {
         const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
         let x = pulp::cast(x);
         // SAFETY: `self` proves AVX2.
@@ -467,13 +474,13 @@ impl Lanes for V3 {
     }
 
     #[inline(always)]
-    fn keep(self, kept: Self::m32s, scores: Self::f32s) -> Self::f32s {
+    fn select_or_neg_inf(self, kept: Self::m32s, scores: Self::f32s) -> Self::f32s {
         // SAFETY: `self` proves AVX2.
-        pulp::cast(unsafe { keep_8(pulp::cast(kept), pulp::cast(scores)) })
+        pulp::cast(unsafe { select_or_neg_inf_8(pulp::cast(kept), pulp::cast(scores)) })
     }
 
     #[inline(always)]
-    fn mask_of(self, lanes: &[bool]) -> Self::m32s {
+    fn mask_from_bools(self, lanes: &[bool]) -> Self::m32s {
         assert!(lanes.len() == 8);
         // SAFETY: `self` proves AVX2; there are eight bytes.
         unsafe {
@@ -488,37 +495,37 @@ impl Lanes for V3 {
         self,
         rows: &[f32],
         row_stride: usize,
-    ) -> [[Self::f32s; 2]; BLOCK_WORDS] {
-        assert!(rows.len() >= 7 * row_stride + BLOCK_WORDS);
-        // SAFETY: `self` proves AVX2, and `Isa` F16C; the assertion keeps the last row inside `rows`.
+    ) -> [[Self::f32s; 2]; TRANSPOSE_WORDS] {
+        assert!(rows.len() >= 7 * row_stride + TRANSPOSE_WORDS);
+        // SAFETY: `self` proves AVX2, and `Isa::is_available` asked for F16C before dispatch; the assertion keeps the last row inside `rows`.
         pulp::cast(unsafe { transpose_f16_8(rows.as_ptr(), row_stride) })
     }
 
     #[cfg(feature = "half")]
     #[inline(always)]
     fn transpose_halves(self, rows: &[f32], row_stride: usize, halves: &mut Halves) {
-        assert!(rows.len() >= 15 * row_stride + BLOCK_WORDS);
+        assert!(rows.len() >= 15 * row_stride + TRANSPOSE_WORDS);
         // SAFETY: `self` proves AVX2; the assertion keeps the last row inside `rows`.
         *halves = pulp::cast(unsafe { transpose_halves_16(rows.as_ptr(), row_stride) });
-        self.end_dimension();
+        self.scheduling_barrier();
     }
 
     #[cfg(feature = "half")]
     #[inline(always)]
     fn widen_halves(self, halves: &[u16; 16]) -> [Self::f32s; 2] {
-        // SAFETY: `self` proves AVX2, and `Isa` F16C.
+        // SAFETY: `self` proves AVX2, and `Isa::is_available` asked for F16C before dispatch.
         unsafe { widen_halves_16(halves) }.map(pulp::cast)
     }
 
     #[inline(always)]
-    fn stream(self, output: &mut [f32], values: Self::f32s) {
+    fn store_nontemporal(self, output: &mut [f32], values: Self::f32s) {
         assert!(output.len() == 8 && output.as_ptr().addr().is_multiple_of(32));
         // SAFETY: length and alignment are asserted; `self` proves AVX.
         unsafe { _mm256_stream_ps(output.as_mut_ptr(), pulp::cast(values)) }
     }
 
     #[inline(always)]
-    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+    fn run_outlined<K: Kernel>(self, kernel: K) -> K::Output {
         #[inline(never)]
         #[target_feature(
             enable = "avx,avx2,bmi1,bmi2,fma,fxsr,lzcnt,popcnt,sse,sse2,sse3,sse4.1,sse4.2,ssse3"
@@ -531,38 +538,38 @@ impl Lanes for V3 {
     }
 
     #[inline(always)]
-    fn go_on(self, meanwhile: &mut Meanwhile) {
-        // SAFETY: `self` proves the instruction set; whoever filled the queue promised the rest.
-        unsafe { go_on_ymm(meanwhile) }
+    fn drain_step(self, queue: &mut StoreQueue) {
+        // SAFETY: `self` proves the instruction set; who enqueued lines promised the rest.
+        unsafe { drain_step_ymm(queue) }
     }
 
     #[inline(always)]
-    fn settled(self, value: Self::f32s) -> Self::f32s {
+    fn pin_in_register(self, value: Self::f32s) -> Self::f32s {
         // SAFETY: `self` proves the instruction set.
-        pulp::cast(unsafe { settled_8(pulp::cast(value)) })
+        pulp::cast(unsafe { pin_in_register_8(pulp::cast(value)) })
     }
 
     common!();
 }
 
-impl Lanes for V4 {
-    const TILE: TileShape = TileShape { rows: 8, panels: 2, few_rows: 24 };
+impl SimdExt for V4 {
+    const TILE: TileShape = TileShape::AVX512;
 
     /// Rows `r`, `r + 4`, `r + 8` and `r + 12` share a register, a quarter each, so that the
     /// 4×4 transpose inside the quarters leaves the keys in order.
     #[inline(always)]
-    fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS] {
-        assert!(rows.len() >= 15 * row_stride + BLOCK_WORDS);
+    fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; TRANSPOSE_WORDS] {
+        assert!(rows.len() >= 15 * row_stride + TRANSPOSE_WORDS);
         // SAFETY: `self` proves AVX-512; the assertion keeps the last row inside `rows`.
         unsafe { transpose_16(rows.as_ptr(), row_stride) }.map(pulp::cast)
     }
 
     /// NaN converts to `i32::MIN`, whose shift is 0.
     #[inline(always)]
-    fn split(self, x: Self::f32s) -> (Self::f32s, Self::u32s) {
+    fn exp2_split(self, x: Self::f32s) -> (Self::f32s, Self::u32s) {
         const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
         let x = pulp::cast(x);
-        // SAFETY: `self` proves AVX-512. (`vreduceps`, the fraction at once, takes longer.)
+        // SAFETY: `self` proves AVX-512. (`vreduceps`, the fraction in one instruction, is slower.)
         unsafe {
             let fraction = _mm512_sub_ps(x, _mm512_roundscale_ps::<NEAREST>(x));
             let exponent = _mm512_slli_epi32::<23>(_mm512_cvt_roundps_epi32::<NEAREST>(x));
@@ -586,7 +593,7 @@ impl Lanes for V4 {
     }
 
     #[inline(always)]
-    fn mask_of(self, lanes: &[bool]) -> Self::m32s {
+    fn mask_from_bools(self, lanes: &[bool]) -> Self::m32s {
         assert!(lanes.len() == 16);
         // SAFETY: `self` proves AVX-512 with its byte instructions; there are sixteen bytes.
         unsafe {
@@ -601,21 +608,21 @@ impl Lanes for V4 {
         self,
         rows: &[f32],
         row_stride: usize,
-    ) -> [[Self::f32s; 2]; BLOCK_WORDS] {
-        assert!(rows.len() >= 15 * row_stride + BLOCK_WORDS);
+    ) -> [[Self::f32s; 2]; TRANSPOSE_WORDS] {
+        assert!(rows.len() >= 15 * row_stride + TRANSPOSE_WORDS);
         // SAFETY: `self` proves AVX-512; the assertion keeps the last row inside `rows`.
         pulp::cast(unsafe { transpose_f16_16(rows.as_ptr(), row_stride) })
     }
 
     #[inline(always)]
-    fn stream(self, output: &mut [f32], values: Self::f32s) {
+    fn store_nontemporal(self, output: &mut [f32], values: Self::f32s) {
         assert!(output.len() == 16 && output.as_ptr().addr().is_multiple_of(64));
         // SAFETY: length and alignment are asserted; `self` proves AVX-512.
         unsafe { _mm512_stream_ps(output.as_mut_ptr(), pulp::cast(values)) }
     }
 
     #[inline(always)]
-    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+    fn run_outlined<K: Kernel>(self, kernel: K) -> K::Output {
         #[inline(never)]
         #[target_feature(
             enable = "avx,avx2,bmi1,bmi2,fma,fxsr,lzcnt,popcnt,sse,sse2,sse3,sse4.1,sse4.2,ssse3,avx512f,avx512bw,avx512cd,avx512dq,avx512vl"
@@ -628,20 +635,20 @@ impl Lanes for V4 {
     }
 
     #[inline(always)]
-    fn call_half<K: Kernel>(self, kernel: K) -> K::Output {
-        (*self).call(kernel)
+    fn run_half_width<K: Kernel>(self, kernel: K) -> K::Output {
+        (*self).run_outlined(kernel)
     }
 
     #[inline(always)]
-    fn go_on(self, meanwhile: &mut Meanwhile) {
-        // SAFETY: `self` proves the instruction set; whoever filled the queue promised the rest.
-        unsafe { go_on_zmm(meanwhile) }
+    fn drain_step(self, queue: &mut StoreQueue) {
+        // SAFETY: `self` proves the instruction set; who enqueued lines promised the rest.
+        unsafe { drain_step_zmm(queue) }
     }
 
     #[inline(always)]
-    fn settled(self, value: Self::f32s) -> Self::f32s {
+    fn pin_in_register(self, value: Self::f32s) -> Self::f32s {
         // SAFETY: `self` proves the instruction set.
-        pulp::cast(unsafe { settled_16(pulp::cast(value)) })
+        pulp::cast(unsafe { pin_in_register_16(pulp::cast(value)) })
     }
 
     common!();

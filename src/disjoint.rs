@@ -1,31 +1,32 @@
-//! Memory that several tasks write at once, each its own part.
+//! Memory that several tasks write at the same time, each its own part.
 #![allow(unsafe_code, reason = "the one place where tasks share memory to write")]
 
 use core::{marker::PhantomData, ops::Range};
 
 /// A mutable slice whose disjoint parts can be borrowed from several threads.
 #[derive(Debug)]
-pub(crate) struct SharedSlice<'a, T = f32> {
+pub(crate) struct DisjointSlice<'a, T = f32> {
     start: *mut T,
     length: usize,
     lifetime: PhantomData<&'a mut [T]>,
 }
 
-impl<T> Clone for SharedSlice<'_, T> {
+impl<T> Clone for DisjointSlice<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for SharedSlice<'_, T> {}
+impl<T> Copy for DisjointSlice<'_, T> {}
 
 // SAFETY: it stands for a `&mut [T]`, which is Send; every access goes through `slice`, whose
 // caller promises that no two threads hold overlapping parts.
-unsafe impl<T: Send> Send for SharedSlice<'_, T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for SharedSlice<'_, T> {}
+unsafe impl<T: Send> Send for DisjointSlice<'_, T> {}
+// SAFETY: a shared reference gives access through `slice` and `read` alone, whose callers promise the
+// same.
+unsafe impl<T: Send> Sync for DisjointSlice<'_, T> {}
 
-impl<'a, T> SharedSlice<'a, T> {
+impl<'a, T> DisjointSlice<'a, T> {
     pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), length: slice.len(), lifetime: PhantomData }
     }

@@ -1,16 +1,18 @@
 //! NEON.
+#![allow(unsafe_code, reason = "intrinsics; every one is wrapped in a checked, safe function")]
 
-use super::{BLOCK_WORDS, Kernel, Lanes, TileShape};
+use super::ext::{Kernel, SimdExt};
+use crate::layout::{TRANSPOSE_WORDS, TileShape};
 use core::arch::aarch64::*;
 use core::sync::atomic::{Ordering, compiler_fence};
 use pulp::aarch64::Neon;
 
-impl Lanes for Neon {
+impl SimdExt for Neon {
     /// Accumulators and keys take 28 of 32 registers.
-    const TILE: TileShape = TileShape { rows: 6, panels: 1, few_rows: 6 };
+    const TILE: TileShape = TileShape::NEON;
 
     #[inline(always)]
-    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+    fn run_outlined<K: Kernel>(self, kernel: K) -> K::Output {
         #[inline(never)]
         #[target_feature(enable = "neon")]
         fn outlined<K: Kernel>(simd: Neon, kernel: K) -> K::Output {
@@ -43,8 +45,8 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
-    fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; BLOCK_WORDS] {
-        assert!(rows.len() >= 3 * row_stride + BLOCK_WORDS);
+    fn load_transposed(self, rows: &[f32], row_stride: usize) -> [Self::f32s; TRANSPOSE_WORDS] {
+        assert!(rows.len() >= 3 * row_stride + TRANSPOSE_WORDS);
         // SAFETY: `self` proves NEON; the assertion keeps row 3, the last one, inside `rows`.
         unsafe {
             let quad = |row: usize| vld1q_f32(rows.as_ptr().add(row * row_stride));
@@ -61,10 +63,10 @@ impl Lanes for Neon {
         }
     }
 
-    /// Without, the compiler pairs query loads across dimensions: 82 of the 372 instructions of
-    /// 8 dimensions then go through the stack. The fence is no instruction.
+    /// Without it LLVM pairs query loads across dimensions and spills: 82 of the 372 instructions of 8
+    /// dimensions then access the stack. The fence is no instruction.
     #[inline(always)]
-    fn end_dimension(self) {
+    fn scheduling_barrier(self) {
         compiler_fence(Ordering::SeqCst);
     }
 }

@@ -1,0 +1,12 @@
+//! What the rows of a block become, one file for each output.
+//!
+//! A new output is a file here, a method of [`Outputs`](crate::Outputs) and a field of the
+//! validated [`targets`](crate::targets).
+
+mod row_results;
+mod short_rows;
+mod weights;
+
+pub(crate) use row_results::write_row_results;
+pub(crate) use short_rows::write_short_row;
+pub(crate) use weights::WeightsWriter;

@@ -1,0 +1,276 @@
+//! Blocks of query rows, from packed keys to the outputs, on one thread.
+//!
+//! ```text
+//! for each block of rows:
+//!     pack its queries                                                         (queries)
+//!     for each segment of keys:
+//!         for each panel: for each tile of rows: scores into the buffer, maxima   (tile)
+//!         per row: options on the logits                                       (logit_ops)
+//!         per row: exponentials in place, their sum                            (softmax)
+//!     merge the segments: one factor per row and segment                       (row_state)
+//!     per row: exponentials · factor → weights; row results                    (output)
+//! ```
+//!
+//! 1. A panel stays in L1 while the rows of the block pass over it; the score buffer stays in L2 until
+//!    it is written.
+//! 2. Stores wait for memory and tiles do not: the weights of one block are written a few lines at a
+//!    time between the FMAs of the next. So there are two buffers, which take turns.
+//! 3. A block may also be shared out by segments, as in Flash-Decoding: then [`RowBlocks`] stops before
+//!    the merge, and [`FinishBlock`] does it once all segments are there.
+
+use super::block_buffer::{BlockBuffer, BufferMemory};
+use super::block_rows::BlockRows;
+use super::exponentials::Exponentials;
+use super::key_source::HeadKeys;
+use super::logit_ops::LogitOps;
+use super::next_block::NextBlockPrefetch;
+use super::output::{WeightsWriter, write_row_results};
+use super::pack_panels::{PackedKeys, pack_heads};
+use super::queries::pack_queries;
+use super::row_state::{RowState, merge};
+use super::score::Scorer;
+use super::scratch::Scratch;
+use super::tile::Background;
+use crate::call::Call;
+use crate::layout::LINE;
+use crate::problem::Goal;
+use crate::rows::Row;
+use crate::simd::{Kernel, SimdExt, Staging, StoreQueue};
+use core::ops::Range;
+
+/// Computes some blocks of rows in consecutive segments.
+#[derive(Debug)]
+pub(crate) struct RowBlocks<'a> {
+    pub(crate) call: Call<'a>,
+    /// Blocks, counted over all heads.
+    pub(crate) blocks: Range<usize>,
+    pub(crate) segments: Range<usize>,
+    pub(crate) packed: PackedKeys<'a>,
+    /// For one buffer or two.
+    pub(crate) buffers: BufferMemory<'a>,
+    /// Memory that only this task uses.
+    pub(crate) scratch: Scratch<'a>,
+}
+
+impl Kernel for RowBlocks<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
+        let RowBlocks { call, blocks, segments, mut packed, buffers, scratch } = self;
+        let Scratch { query, maxima, panel, staging, rows } = scratch;
+        let plan = call.plan;
+        let (rows, written_rows) = rows.split_at_mut(plan.block_rows);
+        let mut rows = BlockRows::new(rows);
+        let (mut buffer, spare) = buffers.split(&segments, plan);
+        let spare = (spare.into_buffer(&segments, plan), BlockRows::new(written_rows));
+        let mut background = WriteBehind::new(call, segments.clone(), spare, staging);
+        for number in blocks {
+            let block = plan.block(number);
+            if block.rows.start == 0
+                && let Some(memory) = packed.memory_to_fill(block.heads.start)
+            {
+                pack_heads(simd, call, block.heads.clone(), memory);
+            }
+            rows.fill(call, &block);
+            background.begin(&rows, NextBlockPrefetch::after(call, &block, number + 1));
+            pack_queries(simd, call, &rows, query);
+            for segment in segments.clone() {
+                maxima.fill(f32::NEG_INFINITY);
+                for (i, head) in block.heads.clone().enumerate() {
+                    let keys = HeadKeys::of_head(call, head, packed.of_head(head, plan));
+                    let mut scorer = Scorer { call, rows: &rows, query, maxima, panel };
+                    let head_rows = rows.of_head(i);
+                    let scores = &mut buffer.scores;
+                    scorer.score(simd, segment, (head_rows, keys), scores, &mut background);
+                }
+                finish_segment(simd, call, segment, (&rows, maxima), &mut buffer);
+            }
+            if plan.shares_blocks() {
+                continue;
+            }
+            finish_rows(simd, call, &rows, &mut buffer);
+            background.write(simd, &mut buffer, &mut rows);
+        }
+        background.finish(simd);
+        simd.fence();
+    }
+}
+
+/// From scores to exponentials and row states, or to the logits that are asked for.
+#[inline(always)]
+fn finish_segment<S: SimdExt>(
+    simd: S,
+    call: Call<'_>,
+    segment: usize,
+    (rows, maxima): (&BlockRows<'_>, &mut [f32]),
+    buffer: &mut BlockBuffer<'_>,
+) {
+    let keys = call.plan.segment_keys(segment);
+    let after_ops = !call.problem.ops.is_empty();
+    let BlockBuffer { scores, states } = buffer;
+    if after_ops {
+        let keys = keys.clone();
+        simd.run_outlined(LogitOps { call, scores, segment, keys, rows, maxima });
+    }
+    if call.plan.softmax {
+        let step = Exponentials { call, scores, states, segment, keys, rows, maxima, after_ops };
+        simd.run_outlined(step);
+    } else {
+        states.set_all_factors(segment, 1.0);
+    }
+}
+
+/// Merges the segments of each row, and writes the outputs that have one element for each row.
+#[inline(always)]
+fn finish_rows<S: SimdExt>(
+    simd: S,
+    call: Call<'_>,
+    rows: &BlockRows<'_>,
+    buffer: &mut BlockBuffer<'_>,
+) {
+    let Goal::Softmax(targets) = call.problem.goal else { return };
+    let sink = |row: &Row| call.problem.sink(row.index.q_head);
+    for (i, rows) in rows.rows().chunks(S::F32_LANES).enumerate() {
+        let sinks = sink(&rows[0]).map(|_| {
+            let mut sinks = [f32::NEG_INFINITY; LINE];
+            for (lane, sink) in sinks.iter_mut().zip(rows.iter().filter_map(sink)) {
+                *lane = sink;
+            }
+            S::as_simd_f32s(&sinks).0[0]
+        });
+        let mut states = buffer.states.lanes(call.plan.segments(), i * S::F32_LANES);
+        let RowState { max, sum } = merge(simd, &mut states, sinks);
+        if targets.has_row_results() {
+            let (max, sum) = ([max], [sum]);
+            let lanes = |register| pulp::bytemuck::cast_slice::<S::f32s, f32>(register);
+            for ((row, &max), &sum) in rows.iter().zip(lanes(&max)).zip(lanes(&sum)) {
+                write_row_results(&targets, row, RowState { max, sum });
+            }
+        }
+    }
+}
+
+/// Writes each block behind the computation of the next one, and prefetches what comes after it.
+#[derive(Debug)]
+struct WriteBehind<'a> {
+    call: Call<'a>,
+    keys: Range<usize>,
+    writer: Writer<'a>,
+    prefetch: Option<NextBlockPrefetch>,
+}
+
+/// The writer, or without a result to write an empty queue.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each task, on the stack")]
+enum Writer<'a> {
+    Weights(WeightsWriter<'a>),
+    None(StoreQueue<'a>),
+}
+
+impl<'a> WriteBehind<'a> {
+    #[inline(always)]
+    fn new(
+        call: Call<'a>,
+        segments: Range<usize>,
+        spare: (BlockBuffer<'a>, BlockRows<'a>),
+        staging: &'a mut Staging,
+    ) -> Self {
+        let keys = call.plan.keys_of(&segments);
+        let writer = match call.problem.goal.of_pairs() {
+            Some(target) => {
+                Writer::Weights(WeightsWriter::new(call, target, segments, spare, staging))
+            }
+            None => Writer::None(StoreQueue::new(false, staging)),
+        };
+        WriteBehind { call, keys, writer, prefetch: None }
+    }
+
+    /// Begins to compute a block of rows, behind which the one before is written.
+    #[inline(always)]
+    fn begin(&mut self, rows: &BlockRows<'_>, prefetch: NextBlockPrefetch) {
+        self.prefetch = Some(prefetch);
+        if let Writer::Weights(writer) = &mut self.writer {
+            writer.set_pace(rows, &self.keys);
+        }
+    }
+
+    /// Takes a block to write; returns another buffer and other rows in their place.
+    #[inline(always)]
+    fn write<S: SimdExt>(
+        &mut self,
+        simd: S,
+        buffer: &mut BlockBuffer<'a>,
+        rows: &mut BlockRows<'a>,
+    ) {
+        let Writer::Weights(writer) = &mut self.writer else { return };
+        writer.finish(simd);
+        writer.begin_block(buffer, rows);
+        if self.call.plan.buffers_per_thread == 1 {
+            writer.finish(simd);
+            writer.swap_buffer(buffer);
+        }
+    }
+
+    /// Writes the rest.
+    #[inline(always)]
+    fn finish<S: SimdExt>(&mut self, simd: S) {
+        if let Writer::Weights(writer) = &mut self.writer {
+            writer.finish(simd);
+        }
+    }
+}
+
+impl<'a> Background<'a> for WriteBehind<'a> {
+    #[inline(always)]
+    fn before_tile(&mut self, lines: usize) -> &mut StoreQueue<'a> {
+        let queue = match &mut self.writer {
+            Writer::Weights(writer) => writer.queue(),
+            Writer::None(queue) => queue,
+        };
+        if let Some(prefetch) = &mut self.prefetch {
+            queue.set_prefetch(prefetch.take(lines));
+        }
+        queue
+    }
+
+    #[inline(always)]
+    fn after_tile<S: SimdExt>(&mut self, simd: S, scores: usize) {
+        if let Writer::Weights(writer) = &mut self.writer {
+            writer.after_tile(simd, scores);
+        }
+    }
+}
+
+/// Merges and writes a block whose segments several tasks have computed.
+#[derive(Debug)]
+pub(crate) struct FinishBlock<'a> {
+    pub(crate) call: Call<'a>,
+    /// Counted over all heads.
+    pub(crate) block: usize,
+    /// All segments.
+    pub(crate) buffer: BufferMemory<'a>,
+    /// Memory for the rows, and for lines that are assembled.
+    pub(crate) rows: &'a mut [Row],
+    pub(crate) staging: &'a mut Staging,
+}
+
+impl Kernel for FinishBlock<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
+        let FinishBlock { call, block, buffer, rows, staging } = self;
+        let plan = call.plan;
+        let mut rows = BlockRows::new(rows);
+        rows.fill(call, &plan.block(block));
+        let segments = 0..plan.segments();
+        let mut buffer = buffer.into_buffer(&segments, plan);
+        finish_rows(simd, call, &rows, &mut buffer);
+        if let Some(target) = call.problem.goal.of_pairs() {
+            let block = (buffer, rows);
+            WeightsWriter::new(call, target, segments, block, staging).finish(simd);
+            simd.fence();
+        }
+    }
+}
