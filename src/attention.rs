@@ -7,7 +7,7 @@ use crate::driver;
 use crate::error::Error;
 use crate::extents::Extents;
 use crate::isa::Isa;
-use crate::keys::Keys;
+use crate::keys::{Keys, KeysValues};
 use crate::options::{Logits, Options, Threads};
 use crate::outputs::Outputs;
 use crate::plan::{Plan, Workload};
@@ -152,11 +152,12 @@ impl<'a> Attention<'a> {
 
     /// Computes the outputs that are asked for, into the caller's memory.
     ///
-    /// `query` is `[batch, q_heads, query_rows, head_dim]`, `key` is
+    /// `query` is `[batch, q_heads, query_rows, head_dim]`, the keys are
     /// `[batch, kv_heads, keys, head_dim]`, a [`TensorRef`] or [`&PackedKeys`](crate::PackedKeys);
     /// `q_heads` is a multiple of `kv_heads`, and query head `h` reads key head
-    /// `h / (q_heads / kv_heads)` (grouped-query attention). Extents may be 0: without dimensions
-    /// every score is 0, without keys rows are empty.
+    /// `h / (q_heads / kv_heads)` (grouped-query attention). For the output, `keys` is a pair of the
+    /// keys and the values `[batch, kv_heads, keys, v_dim]`. Extents may be 0: without dimensions
+    /// every score is 0, without keys rows of weights are empty and outputs 0.
     ///
     /// Once `workspace` has seen a call of this size, nothing is allocated (by softdot; rayon's
     /// queues are its own).
@@ -168,11 +169,40 @@ impl<'a> Attention<'a> {
     pub fn run<'k>(
         &self,
         query: impl Into<View<'k>>,
-        key: impl Into<Keys<'k>>,
+        keys: impl Into<KeysValues<'k>>,
         outputs: Outputs<'_>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        self.compute(&self.check(query.into(), key.into())?, outputs, workspace)
+        self.compute(&self.check(query.into(), keys.into())?, outputs, workspace)
+    }
+
+    /// The output `softmax(scale · Q Kᵀ + …) · V`, dense, `[batch, q_heads, query_rows, v_dim]`.
+    /// Inputs as for [`Attention::run`].
+    ///
+    /// ```
+    /// # use softdot::{Attention, TensorRef};
+    /// // Both keys are equally close, so the output is the mean of their values.
+    /// let (query, key, value) = ([1.0f32; 2], [0.5f32; 4], [1.0f32, 2.0, 3.0, 3.0, 4.0, 5.0]);
+    /// let (query, key) = (TensorRef::new(&query[..], [1, 2]), TensorRef::new(&key[..], [2, 2]));
+    /// let output = Attention::new().output(query, key, TensorRef::new(&value[..], [2, 3]))?;
+    /// assert_eq!(output, [2.0, 3.0, 4.0]);
+    /// # Ok::<(), softdot::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Attention::run`].
+    pub fn output<'k>(
+        &self,
+        query: impl Into<View<'k>>,
+        key: impl Into<Keys<'k>>,
+        value: impl Into<View<'k>>,
+    ) -> Result<Vec<f32>, Error> {
+        let inputs = self.check(query.into(), (key.into(), value.into()).into())?;
+        let shape = inputs.extents.output_shape();
+        let mut memory = allocate("output", shape)?;
+        let outputs = Outputs::new().output(TensorMut::new(&mut memory, shape));
+        self.compute(&inputs, outputs, &mut Workspace::new())?;
+        Ok(memory)
     }
 
     /// The attention weights `softmax(scale · Q Kᵀ + …)`, dense, `[batch, q_heads, query_rows, keys]`.
@@ -194,8 +224,9 @@ impl<'a> Attention<'a> {
         query: impl Into<View<'k>>,
         key: impl Into<Keys<'k>>,
     ) -> Result<Vec<f32>, Error> {
-        let inputs = self.check(query.into(), key.into())?;
-        let (mut memory, shape) = allocate("weights", &inputs.extents)?;
+        let inputs = self.check(query.into(), key.into().into())?;
+        let shape = inputs.extents.weights_shape();
+        let mut memory = allocate("weights", shape)?;
         let outputs = Outputs::new().weights(TensorMut::new(&mut memory, shape));
         self.compute(&inputs, outputs, &mut Workspace::new())?;
         Ok(memory)
@@ -220,8 +251,9 @@ impl<'a> Attention<'a> {
         key: impl Into<Keys<'k>>,
         stage: Logits,
     ) -> Result<Vec<f32>, Error> {
-        let inputs = self.check(query.into(), key.into())?;
-        let (mut memory, shape) = allocate("logits", &inputs.extents)?;
+        let inputs = self.check(query.into(), key.into().into())?;
+        let shape = inputs.extents.weights_shape();
+        let mut memory = allocate("logits", shape)?;
         let outputs = Outputs::new().logits(stage, TensorMut::new(&mut memory, shape));
         self.compute(&inputs, outputs, &mut Workspace::new())?;
         Ok(memory)
@@ -246,22 +278,23 @@ impl<'a> Attention<'a> {
         query: impl Into<View<'k>>,
         key: impl Into<Keys<'k>>,
     ) -> Result<Plan, Error> {
-        let inputs = self.check(query.into(), key.into())?;
+        let inputs = self.check(query.into(), key.into().into())?;
         let problem = Problem::new(&inputs, Goal::Softmax(SoftmaxTargets::default()));
         let pairs = element_count("weights", inputs.extents.weights_shape())?;
         let workload = Workload { pair_bytes: pairs * size_of::<f32>(), ..Workload::new(&problem) };
         self.plan_for(&workload, &inputs.extents)
     }
 
-    fn check<'s>(&self, query: View<'s>, key: Keys<'s>) -> Result<Inputs<'s>, Error>
+    fn check<'s>(&self, query: View<'s>, keys: KeysValues<'s>) -> Result<Inputs<'s>, Error>
     where
         'a: 's,
     {
-        let key = match key {
+        let KeysValues { keys, values } = keys;
+        let keys = match keys {
             Keys::View(view) => KeyInput::View(view),
             Keys::Packed(packed) => KeyInput::Panels(packed.panels()),
         };
-        Inputs::new(query, key, &self.options)
+        Inputs::new(query, keys, values, &self.options)
     }
 
     /// Plans and runs a pass for the logits and one for what follows from the softmax, as far as they
@@ -272,6 +305,9 @@ impl<'a> Attention<'a> {
         outputs: Outputs<'_>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
+        if outputs.output.is_some() {
+            inputs.expect_values()?;
+        }
         let Targets { logits, softmax } = Targets::new(outputs, &inputs.extents)?;
         let logits = logits.map(|(stage, target)| Goal::Logits(stage, target));
         let softmax = (!softmax.is_empty()).then_some(Goal::Softmax(softmax));
@@ -280,10 +316,8 @@ impl<'a> Attention<'a> {
         for (plan, problem) in plans.iter_mut().zip(&passes) {
             if let Some(problem) = problem {
                 let wanted = self.plan_for(&Workload::new(problem), &inputs.extents)?;
-                if !wanted.is_empty() {
-                    workspace.grow(wanted.memory().total(), wanted.row_slots())?;
-                    *plan = Some(wanted);
-                }
+                workspace.grow(wanted.memory().total(), wanted.row_slots())?;
+                *plan = Some(wanted);
             }
         }
         for (plan, problem) in plans.iter().zip(&passes) {
@@ -305,14 +339,49 @@ impl<'a> Attention<'a> {
     }
 }
 
-/// Memory for a dense result with an element for each pair of a query row and a key.
-fn allocate(argument: &'static str, extents: &Extents) -> Result<(Vec<f32>, [usize; 4]), Error> {
-    let shape = extents.weights_shape();
+/// Memory for a dense result.
+fn allocate(argument: &'static str, shape: [usize; 4]) -> Result<Vec<f32>, Error> {
     let elements = element_count(argument, shape)?;
     let mut memory = Vec::new();
     memory.try_reserve_exact(elements).map_err(|_| Error::Allocation { argument, elements })?;
     memory.resize(elements, 0.0);
-    Ok((memory, shape))
+    Ok(memory)
+}
+
+/// The output of attention of one head on dense rows: `softmax(query · keyᵀ / √head_dim) · value`.
+///
+/// `query` is `[query_rows, head_dim]`, `key` is `[keys, head_dim]`, `value` is `[keys, v_dim]`, the
+/// result is `[query_rows, v_dim]`, all row-major (Vaswani et al. 2017, equation 1). [`Attention`] has
+/// the options.
+///
+/// ```
+/// let query = [1.0f32, 1.0, 1.0, 1.0];
+/// let key = [0.5f32, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 1.0, 1.5, 1.5, 1.5, 1.5];
+/// let value = [1.0f32, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+/// // With a row of the unit matrix as each key's value, the output is the weights.
+/// let output = softdot::attention(&query, &key, &value, 4)?;
+/// assert_eq!(output, softdot::attention_weights(&query, &key, 4)?);
+/// # Ok::<(), softdot::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Length`] if a slice is not a whole number of rows, and those of
+/// [`Attention::output`].
+pub fn attention(
+    query: &[f32],
+    key: &[f32],
+    value: &[f32],
+    head_dim: usize,
+) -> Result<Vec<f32>, Error> {
+    let (query, key) = (rows("query", query, head_dim)?, rows("key", key, head_dim)?);
+    let [_, _, keys, _] = key.shape();
+    if value.len().checked_rem(keys).unwrap_or(value.len()) != 0 {
+        let expected = "a multiple of the number of keys, here";
+        let found = value.len();
+        return Err(Error::Length { argument: "value", expected, value: keys, found });
+    }
+    let v_dim = value.len().checked_div(keys).unwrap_or(0);
+    Attention::new().output(query, key, TensorRef::new(value, [keys, v_dim]))
 }
 
 /// Attention weights of one head on dense rows: `softmax(query · keyᵀ / √head_dim)`.
@@ -334,16 +403,22 @@ fn allocate(argument: &'static str, extents: &Extents) -> Result<(Vec<f32>, [usi
 /// [`Error::Length`] if a slice is not a whole number of rows, and those of
 /// [`Attention::weights`].
 pub fn attention_weights(query: &[f32], key: &[f32], head_dim: usize) -> Result<Vec<f32>, Error> {
-    let rows = |argument, data: &[f32]| match data.len().checked_rem(head_dim) {
-        Some(0) => Ok(data.len() / head_dim),
+    Attention::new().weights(rows("query", query, head_dim)?, rows("key", key, head_dim)?)
+}
+
+/// A slice as rows of `head_dim` elements.
+fn rows<'a>(
+    argument: &'static str,
+    data: &'a [f32],
+    head_dim: usize,
+) -> Result<TensorRef<'a>, Error> {
+    match data.len().checked_rem(head_dim) {
+        Some(0) => Ok(TensorRef::new(data, [data.len() / head_dim, head_dim])),
         _ => Err(Error::Length {
             argument,
             expected: "a length that is a multiple of a head_dim > 0, here",
             value: head_dim,
             found: data.len(),
         }),
-    };
-    let query = TensorRef::new(query, [rows("query", query)?, head_dim]);
-    let key = TensorRef::new(key, [rows("key", key)?, head_dim]);
-    Attention::new().weights(query, key)
+    }
 }

@@ -3,11 +3,12 @@
 use crate::call::Call;
 use crate::disjoint::DisjointSlice;
 use crate::kernel::{
-    BufferMemory, FinishBlock, PackPanels, PackedKeys, RowBlocks, Scratch, SmallHeads,
+    BufferMemory, FinishBlock, PackHead, PackedHeads, RowBlocks, Scratch, SmallHeads,
+    write_rows_without_keys,
 };
 use crate::layout::PANEL;
 use crate::memory::Memory;
-use crate::plan::{KeySource, Path, Plan, Step, Task};
+use crate::plan::{Path, Plan, Step, Task};
 use crate::rows::Row;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +21,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// segments, merged; the tasks of a step are independent of each other.
 pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
     let plan = call.plan;
+    if plan.is_empty() {
+        return write_rows_without_keys(call.problem);
+    }
     let tasks = Tasks::new(call, workspace, rows);
     let waves = plan.heads.div_ceil(plan.wave_heads);
     for_each_task(plan.threads, waves, plan.steps(), |wave, step, task, thread| {
@@ -37,7 +41,8 @@ pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
 struct Tasks<'a> {
     call: Call<'a>,
     sizes: Memory,
-    packed: DisjointSlice<'a>,
+    packed_keys: DisjointSlice<'a>,
+    packed_values: DisjointSlice<'a>,
     buffers: DisjointSlice<'a>,
     scratch: DisjointSlice<'a>,
     rows: DisjointSlice<'a, Row>,
@@ -47,35 +52,48 @@ struct Tasks<'a> {
 impl<'a> Tasks<'a> {
     fn new(call: Call<'a>, workspace: &'a mut [f32], rows: &'a mut [Row]) -> Self {
         let sizes = call.plan.memory();
-        let (packed, rest) = workspace.split_at_mut(sizes.all_packed());
+        let (packed_keys, rest) = workspace.split_at_mut(sizes.all_packed_keys());
+        let (packed_values, rest) = rest.split_at_mut(sizes.all_packed_values());
         let (buffers, scratch) = rest.split_at_mut(sizes.all_buffers());
         Tasks {
             call,
             sizes,
-            packed: DisjointSlice::new(packed),
+            packed_keys: DisjointSlice::new(packed_keys),
+            packed_values: DisjointSlice::new(packed_values),
             buffers: DisjointSlice::new(buffers),
             scratch: DisjointSlice::new(scratch),
             rows: DisjointSlice::new(rows),
         }
     }
 
-    /// Packs some panels of a head.
+    /// Packs a part of a head.
     fn pack(&self, heads: Range<usize>, task: usize) {
         let plan = self.call.plan;
         let parts = plan.pack_tasks_per_head();
-        let (head, part) = (heads.start + task / parts, task % parts);
+        let (place, part) = (task / parts, task % parts);
+        let head = heads.start + place;
         if head >= heads.end {
             return;
         }
-        let panels = plan.keys.div_ceil(PANEL);
-        let first_panel = part * panels / parts;
-        let panel_elements = PANEL * plan.head_dim;
-        let start = (head - heads.start) * plan.packed_elements();
-        let end = start + (part + 1) * panels / parts * panel_elements;
-        // SAFETY: each task of the step has other panels, and the tasks that read them are of a later
-        // step, which starts when this one is done.
-        let packed = unsafe { self.packed.slice(start + first_panel * panel_elements..end) };
-        plan.isa.run(PackPanels { call: self.call, head, first_panel, packed });
+        // The part's share of so many panels or passes, and where it is in the memory of all heads.
+        let share = |count: usize| part * count / parts..(part + 1) * count / parts;
+        let place_of = |share: &Range<usize>, elements: usize, of_head: usize| {
+            let start = place * of_head;
+            start + share.start * elements..start + share.end * elements
+        };
+        let panels = share(if plan.packs_keys() { plan.keys.div_ceil(PANEL) } else { 0 });
+        let passes =
+            share(if plan.packs_values() { plan.keys.div_ceil(plan.value_pass_keys) } else { 0 });
+        let keys = place_of(&panels, PANEL * plan.head_dim, self.sizes.packed_keys);
+        let pass_elements = plan.value_pass_keys * plan.value_pitch();
+        let values = place_of(&passes, pass_elements, self.sizes.packed_values);
+        // SAFETY: each task of the step has other panels and passes, and the tasks that read them are
+        // of a later step, which starts when this one is done.
+        let (keys, values) =
+            unsafe { (self.packed_keys.slice(keys), self.packed_values.slice(values)) };
+        let (first_panel, first_pass) = (panels.start, passes.start);
+        let call = self.call;
+        plan.isa.run(PackHead { call, head, first_panel, keys, first_pass, values });
     }
 
     /// Computes some blocks.
@@ -90,38 +108,46 @@ impl<'a> Tasks<'a> {
         }
         let buffer =
             if plan.shares_blocks() { blocks.start - plan.blocks(&heads).start } else { thread };
-        let scores_start = buffer * sizes.buffer();
-        let states_start = scores_start + sizes.scores;
-        let (mut scores, mut states) = (0..sizes.scores, 0..sizes.states);
+        let start = buffer * sizes.buffer();
+        let (mut scores, mut states, mut nodes) =
+            (0..sizes.scores, 0..sizes.states, 0..sizes.nodes);
         if plan.shares_blocks() {
-            let part = |places: Range<usize>, size| places.start * size..places.end * size;
-            scores = part(plan.kept_by(&task), plan.segment_scores());
-            states = part(segments.clone(), plan.segment_states());
+            let part = |places: &Range<usize>, size| places.start * size..places.end * size;
+            scores = part(&plan.kept_by(&task), plan.segment_scores());
+            states = part(&segments, plan.segment_states());
+            nodes = if plan.has_output() { part(&segments, plan.node_elements()) } else { 0..0 };
         }
+        let offset =
+            |range: Range<usize>, by: usize| start + by + range.start..start + by + range.end;
         // SAFETY: a buffer is used by the one task that runs under its thread's number; where tasks
         // share the buffer of a block, each has other segments of it.
-        let buffers = unsafe {
-            BufferMemory {
-                scores: self.buffers.slice(scores_start + scores.start..scores_start + scores.end),
-                states: self.buffers.slice(states_start + states.start..states_start + states.end),
-            }
+        let (buffers, nodes) = unsafe {
+            (
+                BufferMemory {
+                    scores: self.buffers.slice(offset(scores, 0)),
+                    states: self.buffers.slice(offset(states, sizes.scores)),
+                },
+                self.buffers.slice(offset(nodes, sizes.scores + sizes.states)),
+            )
         };
-        let packed = self.packed_keys(plan, heads.start);
-        plan.isa.run(RowBlocks { call: *call, blocks, segments, packed, buffers, scratch });
+        let packed = self.packed_heads(plan, heads.start);
+        plan.isa.run(RowBlocks { call: *call, blocks, segments, packed, buffers, nodes, scratch });
     }
 
-    /// The packed keys of the heads from `first_head` on, as a task of the step that computes sees
-    /// them.
-    fn packed_keys(&self, plan: &Plan, first_head: usize) -> PackedKeys<'_> {
-        let all = 0..self.sizes.all_packed();
-        if plan.key_source != KeySource::PackPerCall {
-            PackedKeys::None
-        } else if plan.tasks_pack() {
+    /// What is packed of the heads from `first_head` on, as a task of the step that computes sees it.
+    fn packed_heads(&self, plan: &Plan, first_head: usize) -> PackedHeads<'_> {
+        let keys = 0..self.sizes.all_packed_keys();
+        let values = 0..self.sizes.all_packed_values();
+        if plan.tasks_pack() {
             // SAFETY: the plan has one thread, and so one task at a time.
-            PackedKeys::Own { first_head, panels: unsafe { self.packed.slice(all) } }
+            let (keys, values) =
+                unsafe { (self.packed_keys.slice(keys), self.packed_values.slice(values)) };
+            PackedHeads::Own { first_head, keys, values }
         } else {
             // SAFETY: the tasks that write them are done, and those of the next wave wait for this step.
-            PackedKeys::Shared { first_head, panels: unsafe { self.packed.read(all) } }
+            let (keys, values) =
+                unsafe { (self.packed_keys.read(keys), self.packed_values.read(values)) };
+            PackedHeads::Shared { first_head, keys, values }
         }
     }
 
@@ -129,18 +155,22 @@ impl<'a> Tasks<'a> {
     fn finish(&self, heads: Range<usize>, task: usize, thread: usize) {
         let plan = self.call.plan;
         let start = task * self.sizes.buffer();
-        let (scores, states) = (start + self.sizes.scores, start + self.sizes.buffer());
+        let scores = start + self.sizes.scores;
+        let states = scores + self.sizes.states;
         // SAFETY: each task of the step has the buffer of another block; the tasks that filled it are
         // done.
-        let buffer = unsafe {
-            BufferMemory {
-                scores: self.buffers.slice(start..scores),
-                states: self.buffers.slice(scores..states),
-            }
+        let (buffer, nodes) = unsafe {
+            (
+                BufferMemory {
+                    scores: self.buffers.slice(start..scores),
+                    states: self.buffers.slice(scores..states),
+                },
+                self.buffers.slice(states..states + self.sizes.nodes),
+            )
         };
         let Scratch { rows, staging, .. } = self.scratch_of(thread);
         let block = plan.blocks(&heads).start + task;
-        plan.isa.run(FinishBlock { call: self.call, block, buffer, rows, staging });
+        plan.isa.run(FinishBlock { call: self.call, block, buffer, nodes, rows, staging });
     }
 
     fn scratch_of(&self, thread: usize) -> Scratch<'_> {

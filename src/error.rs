@@ -111,6 +111,8 @@ pub enum Error {
         /// The length that came.
         found: usize,
     },
+    /// The output was asked for, but the call has keys alone.
+    NoValues,
     /// The CPU lacks the instruction set that was asked for.
     IsaUnavailable {
         /// The instruction set that was asked for.
@@ -180,6 +182,12 @@ impl fmt::Display for Error {
                 "key_lengths: expected at most {keys} (as the key), found {found} for batch entry \
                  {batch}"
             ),
+            Error::NoValues => {
+                write!(
+                    f,
+                    "value: expected values for the output, as (key, value), found keys alone"
+                )
+            }
             Error::IsaUnavailable { isa } => {
                 write!(f, "isa: expected one that this CPU has (")?;
                 for (i, available) in Isa::available().enumerate() {

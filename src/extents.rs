@@ -9,6 +9,8 @@ pub(crate) struct Extents {
     pub(crate) query_rows: usize,
     pub(crate) keys: usize,
     pub(crate) head_dim: usize,
+    /// Columns of the values; 0 without values.
+    pub(crate) v_dim: usize,
 }
 
 impl Extents {
@@ -20,6 +22,11 @@ impl Extents {
     /// The shape of what each query row has one of, `[batch, q_heads, query_rows, 1]`.
     pub(crate) fn rows_shape(&self) -> [usize; 4] {
         [self.batch, self.q_heads, self.query_rows, 1]
+    }
+
+    /// The shape of the output, `[batch, q_heads, query_rows, v_dim]`.
+    pub(crate) fn output_shape(&self) -> [usize; 4] {
+        [self.batch, self.q_heads, self.query_rows, self.v_dim]
     }
 
     /// Query heads that read the same key head.
@@ -37,9 +44,11 @@ impl Extents {
         self.group() * self.query_rows
     }
 
-    /// Multiply-adds of `q·k` over all pairs.
+    /// Multiply-adds of `q·k`, and of the weights with the values, over all pairs.
     pub(crate) fn multiply_adds(&self) -> usize {
         (self.weights_shape().iter())
-            .fold(self.head_dim, |product, &extent| product.saturating_mul(extent))
+            .fold(self.head_dim.saturating_add(self.v_dim), |product, &extent| {
+                product.saturating_mul(extent)
+            })
     }
 }

@@ -92,11 +92,9 @@ impl Isa {
             Isa::Avx2 => TileShape::AVX2,
             Isa::Avx512 => TileShape::AVX512,
             #[cfg(feature = "testing")]
-            Isa::Emulated(EmulatedLanes::Four) => TileShape::NEON,
+            Isa::Emulated(EmulatedLanes::Four | EmulatedLanes::Eight) => TileShape::EMULATED,
             #[cfg(feature = "testing")]
-            Isa::Emulated(EmulatedLanes::Eight) => TileShape::AVX2,
-            #[cfg(feature = "testing")]
-            Isa::Emulated(EmulatedLanes::Sixteen) => TileShape::AVX512,
+            Isa::Emulated(EmulatedLanes::Sixteen) => TileShape::EMULATED_16,
         }
     }
 }

@@ -19,6 +19,9 @@ pub(crate) const QUERY_CHUNK: usize = 8;
 /// narrow elements.
 pub(crate) const TRANSPOSE_WORDS: usize = 4;
 
+/// Query rows of a block at most: enough for a panel of keys to pay for its way into L1.
+pub(crate) const MAX_BLOCK_ROWS: usize = 48;
+
 /// Padding the keys of a head to whole panels adds fewer than this.
 pub(crate) const PANEL_PADDING: usize = PANEL;
 
@@ -43,4 +46,12 @@ impl TileShape {
     pub(crate) const AVX2: TileShape = TileShape { rows: 6, panels: 1, max_row_major_rows: 6 };
     /// 8 × 2 accumulators and 2 registers of keys; broadcasts are operands of the FMA.
     pub(crate) const AVX512: TileShape = TileShape { rows: 8, panels: 2, max_row_major_rows: 24 };
+    /// Emulated widths take few rows: the compiler takes minutes over large tiles in plain Rust, and
+    /// these are tested on the instruction sets themselves.
+    #[cfg(feature = "testing")]
+    pub(crate) const EMULATED: TileShape = TileShape { rows: 2, panels: 1, max_row_major_rows: 6 };
+    /// As AVX-512, two panels at a time and many rows of row-major keys.
+    #[cfg(feature = "testing")]
+    pub(crate) const EMULATED_16: TileShape =
+        TileShape { rows: 2, panels: 2, max_row_major_rows: 24 };
 }

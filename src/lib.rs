@@ -73,13 +73,13 @@ pub mod testing;
 mod workspace;
 
 pub use alibi::alibi_slopes;
-pub use attention::{Attention, attention_weights};
+pub use attention::{Attention, attention, attention_weights};
 pub use caches::Caches;
 pub use dispatch::DetectedIsa;
 pub use element::{Element, Elements, ElementsMut};
 pub use error::Error;
 pub use isa::Isa;
-pub use keys::Keys;
+pub use keys::{Keys, KeysValues};
 pub use options::{Logits, Threads};
 pub use outputs::Outputs;
 pub use packed_keys::PackedKeys;

@@ -26,6 +26,8 @@ pub struct Outputs<'o> {
     pub(crate) weights: Option<ViewMut<'o>>,
     pub(crate) logits: Option<(Logits, ViewMut<'o>)>,
     pub(crate) max_logit: Option<ViewMut<'o>>,
+    pub(crate) output: Option<ViewMut<'o>>,
+    pub(crate) lse: Option<ViewMut<'o>>,
 }
 
 impl<'o> Outputs<'o> {
@@ -48,6 +50,26 @@ impl<'o> Outputs<'o> {
     #[must_use]
     pub fn logits(mut self, stage: Logits, view: impl Into<ViewMut<'o>>) -> Self {
         self.logits = Some((stage, view.into()));
+        self
+    }
+
+    /// The output `weights · V`, `[batch, q_heads, query_rows, v_dim]`, exactly 0 for rows whose keys
+    /// are all excluded. The weights are not stored on the way.
+    #[must_use]
+    pub fn output(mut self, view: impl Into<ViewMut<'o>>) -> Self {
+        self.output = Some(view.into());
+        self
+    }
+
+    /// The log-sum-exp of each row's logits, `[batch, q_heads, query_rows, 1]`: the natural logarithm
+    /// of the sum that normalises the weights, the sink included, so that
+    /// `weight = exp(logit − lse)`. −∞ if all keys are excluded and there is no sink.
+    ///
+    /// torch's and flash-attention's (`softmax_lse`) are the same without a sink; FlashInfer's is in
+    /// base 2: this one divided by ln 2.
+    #[must_use]
+    pub fn lse(mut self, view: impl Into<ViewMut<'o>>) -> Self {
+        self.lse = Some(view.into());
         self
     }
 

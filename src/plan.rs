@@ -3,15 +3,12 @@
 
 use crate::caches::Caches;
 use crate::isa::Isa;
-use crate::layout::{LINE, PANEL, QUERY_CHUNK, SEGMENT, TileShape};
+use crate::layout::{LINE, MAX_BLOCK_ROWS, PANEL, QUERY_CHUNK, SEGMENT, TileShape};
 use crate::memory::Memory;
 use crate::problem::Problem;
 use crate::rows::Row;
 use crate::simd::Staging;
 use core::{fmt, ops::Range};
-
-/// Query rows of a block at most: enough for a panel of keys to pay for its way into L1.
-const MAX_BLOCK_ROWS: usize = 48;
 
 /// Tasks per thread, so that uneven ones even out.
 const TASKS_PER_THREAD: usize = 16;
@@ -50,6 +47,13 @@ pub struct Plan {
     /// Whether the result for pairs of rows and keys is written by non-temporal stores.
     pub nontemporal: bool,
     pub(crate) head_dim: usize,
+    /// Columns of the values; 0 if there is no output.
+    pub(crate) v_dim: usize,
+    /// Where tiles read values from.
+    pub(crate) value_source: ValueSource,
+    /// Keys whose values all rows of a block meet before the next ones: whole panels, as many as
+    /// divide a segment.
+    pub(crate) value_pass_keys: usize,
     /// Whether exponentials follow the scores.
     pub(crate) softmax: bool,
     /// Whether there is a result with an element for each pair of a row and a key.
@@ -80,6 +84,18 @@ pub enum KeySource {
     Prepacked,
 }
 
+/// Where tiles read values from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ValueSource {
+    /// The caller's rows: for few query rows.
+    RowMajor,
+    /// Panels that this call packs, shared by all rows of a head.
+    PackPerCall,
+    /// Panels of one pass of keys, packed again for each block: for few query rows whose values
+    /// cannot be read as they lie.
+    PackPerPass,
+}
+
 /// Which kernel computes the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -100,6 +116,10 @@ pub(crate) struct Workload {
     pub(crate) keys: usize,
     pub(crate) head_dim: usize,
     pub(crate) key_layout: KeyLayout,
+    /// Columns of the values; 0 if there is no output.
+    pub(crate) v_dim: usize,
+    /// Whether the values are rows of contiguous f32 columns, whole panels of them.
+    pub(crate) values_are_panels: bool,
     /// Whether exponentials follow the scores.
     pub(crate) softmax: bool,
     /// Whether no option but those of position changes the weights.
@@ -142,6 +162,8 @@ impl Workload {
             } else {
                 KeyLayout::Strided
             },
+            v_dim: if problem.goal.has_output() { extents.v_dim } else { 0 },
+            values_are_panels: problem.values_are_panels(),
             softmax: problem.goal.is_softmax(),
             only_positions: problem.has_only_positions(),
             pair_bytes: problem.goal.of_pairs().map_or(0, |target| target.bytes()),
@@ -155,7 +177,10 @@ impl Plan {
     pub(crate) fn new(workload: &Workload, isa: Isa, threads: usize, caches: &Caches) -> Plan {
         let Workload { heads, rows, keys, head_dim, .. } = *workload;
         let tile = isa.tile();
-        let plain_weights = workload.softmax && workload.only_positions && !workload.row_results;
+        let plain_weights = workload.softmax
+            && workload.only_positions
+            && !workload.row_results
+            && workload.v_dim == 0;
         let small = keys <= tile.panels * PANEL && plain_weights && workload.pair_bytes > 0;
         // Small heads pack into one place again and again, which costs less.
         let row_major_rows = if small { tile.panels } else { tile.max_row_major_rows };
@@ -181,6 +206,15 @@ impl Plan {
             splits: 1,
             nontemporal: false,
             head_dim,
+            v_dim: workload.v_dim,
+            value_source: if rows > tile.max_row_major_rows {
+                ValueSource::PackPerCall
+            } else if workload.values_are_panels {
+                ValueSource::RowMajor
+            } else {
+                ValueSource::PackPerPass
+            },
+            value_pass_keys: SEGMENT,
             softmax: workload.softmax,
             writes_pairs: workload.pair_bytes > 0,
             pass_keys: SEGMENT,
@@ -192,7 +226,7 @@ impl Plan {
         };
         let packed_bytes = plan.packed_bytes();
         plan.beyond_l2 = packed_bytes.saturating_mul(heads) > caches.l2;
-        plan.prefetch_keys = plan.packs() && packed_bytes <= caches.l2 / 4;
+        plan.prefetch_keys = plan.packs_keys() && packed_bytes <= caches.l2 / 4;
         match plan.path {
             Path::SmallHeads => plan.block_rows = rows.clamp(1, MAX_BLOCK_ROWS),
             Path::RowBlocks => plan.choose_blocks(tile, caches),
@@ -212,7 +246,8 @@ impl Plan {
     /// Chooses the rows and heads of a block, and the keys of a pass.
     fn choose_blocks(&mut self, tile: TileShape, caches: &Caches) {
         let row_bytes = self.kept_segments().max(1) * self.score_pitch() * size_of::<f32>();
-        let rows_in = |bytes: usize| bytes / 2 / row_bytes;
+        let buffers = if self.writes_pairs { 2 } else { 1 };
+        let rows_in = |bytes: usize| bytes / buffers / row_bytes;
         let even = self.heads.saturating_mul(self.rows) / self.wanted_tasks();
         // Where a head's packed keys stay in L2, each panel needs only a few tiles of rows to pay
         // for its way from there into L1; where they come from further away it needs as many as half
@@ -227,6 +262,15 @@ impl Plan {
         let pass_bytes = PANEL.saturating_mul(self.head_dim).saturating_mul(size_of::<f32>());
         let pass_panels = (caches.l2 / 8).checked_div(pass_bytes).unwrap_or(usize::MAX);
         self.pass_keys = pass_panels.clamp(1, SEGMENT / PANEL) * PANEL;
+        // The values of a pass stay in half of L1: one group of panels of them, or all columns where
+        // they are read as they lie.
+        let value_columns = match self.value_source {
+            ValueSource::PackPerCall => tile.panels * PANEL,
+            ValueSource::RowMajor | ValueSource::PackPerPass => self.value_pitch().max(PANEL),
+        };
+        let value_keys = caches.l1 / 2 / size_of::<f32>() / value_columns;
+        let value_keys = 1 << value_keys.clamp(PANEL, SEGMENT).ilog2();
+        self.value_pass_keys = value_keys.min(self.keys.next_multiple_of(PANEL).max(PANEL));
         let most = whole_tiles(wanted.min(MAX_BLOCK_ROWS));
         self.block_rows = most.min(self.rows.max(1));
         if self.segments() == 1 && self.packed_bytes() <= caches.l1 {
@@ -260,7 +304,8 @@ impl Plan {
             self.wave_heads = self.heads.max(1);
             self.blocks_per_task = all_blocks.max(1);
         } else {
-            let head_bytes = self.memory().packed.saturating_mul(size_of::<f32>());
+            let Memory { packed_keys, packed_values, .. } = self.memory();
+            let head_bytes = (packed_keys + packed_values).saturating_mul(size_of::<f32>());
             // Threads idle at the end of each step: few waves, then, of as many heads as a quarter
             // of the last cache holds.
             let in_cache = caches.l3 / 4 / head_bytes.max(1);
@@ -315,14 +360,47 @@ impl Plan {
         self.block_rows.next_multiple_of(LINE)
     }
 
-    /// Elements of the row states of a block in one segment: maximum, sum and factor.
+    /// Elements of the row states of a block in one segment: maxima and sums.
     pub(crate) fn segment_states(&self) -> usize {
-        3 * self.state_lanes()
+        2 * self.state_lanes()
     }
 
     /// Elements of one head's packed keys, whole lines.
     pub(crate) fn packed_elements(&self) -> usize {
         self.keys.next_multiple_of(PANEL) * self.head_dim
+    }
+
+    /// Elements from one row of a block's output to the next, whole panels of columns.
+    pub(crate) fn value_pitch(&self) -> usize {
+        self.v_dim.next_multiple_of(PANEL)
+    }
+
+    /// Elements of one head's packed values: whole passes.
+    pub(crate) fn packed_value_elements(&self) -> usize {
+        self.keys.next_multiple_of(self.value_pass_keys).saturating_mul(self.value_pitch())
+    }
+
+    /// Whether there is an output, the weights times the values.
+    pub(crate) fn has_output(&self) -> bool {
+        self.v_dim > 0
+    }
+
+    /// Elements of a node of a block's output: maxima, sums and partial outputs.
+    pub(crate) fn node_elements(&self) -> usize {
+        2 * self.state_lanes() + (self.block_rows * self.value_pitch()).next_multiple_of(LINE)
+    }
+
+    /// Nodes that are kept at a time: a stack of the height of the tree, or where tasks share a block
+    /// one for each segment.
+    fn nodes(&self) -> usize {
+        if !self.has_output() {
+            0
+        } else if self.splits > 1 {
+            self.segments()
+        } else {
+            // The stack has a node for each bit of the segments' count, and one that is computed.
+            self.segments().checked_ilog2().map_or(0, |log| log as usize + 2)
+        }
     }
 
     fn packed_bytes(&self) -> usize {
@@ -357,11 +435,20 @@ impl Plan {
     }
 
     /// Whether keys are packed, shared by the blocks of their head.
-    fn packs(&self) -> bool {
+    pub(crate) fn packs_keys(&self) -> bool {
         self.key_source == KeySource::PackPerCall && self.path == Path::RowBlocks
     }
 
-    /// Whether the task that computes the rows of a head packs its keys, too.
+    /// Whether values are packed, shared by the blocks of their head.
+    pub(crate) fn packs_values(&self) -> bool {
+        self.has_output() && self.value_source == ValueSource::PackPerCall
+    }
+
+    fn packs(&self) -> bool {
+        self.packs_keys() || self.packs_values()
+    }
+
+    /// Whether the task that computes the rows of a head packs its keys and values, too.
     pub(crate) fn tasks_pack(&self) -> bool {
         self.packs() && self.threads == 1
     }
@@ -413,10 +500,12 @@ impl Plan {
         let buffers = if small { 0 } else { self.buffers_per_thread };
         let in_buffers = |elements: usize| elements.saturating_mul(buffers);
         Memory {
-            packed: if self.packs() { self.packed_elements() } else { 0 },
+            packed_keys: if self.packs_keys() { self.packed_elements() } else { 0 },
+            packed_values: if self.packs_values() { self.packed_value_elements() } else { 0 },
             packed_count: if self.tasks_pack() { self.block_heads } else { self.wave_heads },
             scores: in_buffers(self.kept_segments().saturating_mul(self.segment_scores())),
             states: in_buffers(self.segments().saturating_mul(self.segment_states())),
+            nodes: self.nodes().saturating_mul(self.node_elements()),
             buffer_count: if self.shares_blocks() {
                 self.blocks(&(0..self.heads)).len()
             } else {
@@ -428,6 +517,11 @@ impl Plan {
                 (Path::SmallHeads, _) => self.keys.next_multiple_of(PANEL) * self.head_dim,
                 (Path::RowBlocks, KeySource::RowMajor) => PANEL * self.head_dim,
                 (Path::RowBlocks, _) => 0,
+            },
+            value_pass: match self.value_source {
+                _ if !self.has_output() => 0,
+                ValueSource::PackPerPass => self.value_pass_keys * self.value_pitch(),
+                ValueSource::RowMajor | ValueSource::PackPerCall => 0,
             },
             staging: STAGING,
             threads: self.threads,

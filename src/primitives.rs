@@ -64,7 +64,7 @@ impl Primitives {
     ///
     /// The bits are those of the weights of a row whose scores, before scaling, are `row`: scores
     /// `t_j = row_j · (scale · log2 e)`, then the segments, sums and normalisation of
-    /// docs/numerics.md. An empty row is valid. Rows of more than 16,384 elements allocate 12 bytes
+    /// docs/numerics.md. An empty row is valid. Rows of more than 16,384 elements allocate 8 bytes
     /// for each 1,024.
     ///
     /// # Errors
@@ -88,15 +88,15 @@ impl Primitives {
             return Err(Error::NotFinite { argument: "scale", found: scale });
         }
         let segments = output.len().div_ceil(SEGMENT);
-        let mut on_stack = [[0.0; 3]; SEGMENTS_ON_STACK];
+        let mut on_stack = [[0.0; 2]; SEGMENTS_ON_STACK];
         let mut on_heap = Vec::new();
         let states = if segments <= SEGMENTS_ON_STACK {
             &mut on_stack[..segments]
         } else {
             let argument = "states of the row's segments";
-            let error = Error::Allocation { argument, elements: 3 * segments };
+            let error = Error::Allocation { argument, elements: 2 * segments };
             on_heap.try_reserve_exact(segments).map_err(|_| error)?;
-            on_heap.resize(segments, [0.0; 3]);
+            on_heap.resize(segments, [0.0; 2]);
             &mut on_heap[..]
         };
         // In place, a line is in cache when it is written.

@@ -3,7 +3,7 @@
 use crate::element::Elements;
 use crate::error::Error;
 use crate::extents::Extents;
-use crate::layout::{PANEL, PANEL_PADDING};
+use crate::layout::{PANEL, PANEL_PADDING, SEGMENT};
 use crate::options::{Logits, Options, Units, default_scale};
 use crate::positions::Positions;
 use crate::rows::{HeadRows, KeyPanels, RowIndex};
@@ -25,6 +25,7 @@ pub(crate) struct Inputs<'a> {
     options: Options<'a>,
     query: (Elements<'a>, Strides),
     keys: Keys<'a>,
+    values: Option<(Elements<'a>, Strides)>,
     bias: Option<(Elements<'a>, Strides)>,
     mask: Option<(&'a [bool], Strides)>,
 }
@@ -41,6 +42,7 @@ impl<'a> Inputs<'a> {
     pub(crate) fn new(
         query: View<'a>,
         keys: KeyInput<'a>,
+        values: Option<View<'a>>,
         options: &Options<'a>,
     ) -> Result<Self, Error> {
         check_factors(options)?;
@@ -52,7 +54,14 @@ impl<'a> Inputs<'a> {
             }
             KeyInput::Panels(panels) => (panels.shape, Keys::Panels(panels)),
         };
-        let extents = check_extents(query.shape(), key_shape)?;
+        let mut extents = check_extents(query.shape(), key_shape)?;
+        let values = match values {
+            Some(view) => {
+                extents.v_dim = check_value_extents(&extents, view.shape())?;
+                Some((view.data, view.layout.check("value", view.data.len())?))
+            }
+            None => None,
+        };
         options.positions.check(extents.batch, extents.keys)?;
         check_lengths(options, extents.q_heads)?;
         let shape = extents.weights_shape();
@@ -69,7 +78,14 @@ impl<'a> Inputs<'a> {
             None => None,
         };
         let query = (query.data, query_strides);
-        Ok(Inputs { extents, options: *options, query, keys, bias, mask })
+        Ok(Inputs { extents, options: *options, query, keys, values, bias, mask })
+    }
+}
+
+impl Inputs<'_> {
+    /// Refuses an output without values.
+    pub(crate) fn expect_values(&self) -> Result<(), Error> {
+        if self.values.is_some() { Ok(()) } else { Err(Error::NoValues) }
     }
 }
 
@@ -91,7 +107,7 @@ fn check_extents(query: [usize; 4], key: [usize; 4]) -> Result<Extents, Error> {
     if q_heads.checked_rem(kv_heads).unwrap_or(q_heads) != 0 {
         return Err(Error::HeadGroups { q_heads, kv_heads });
     }
-    let extents = Extents { batch, q_heads, kv_heads, query_rows, keys, head_dim };
+    let extents = Extents { batch, q_heads, kv_heads, query_rows, keys, head_dim, v_dim: 0 };
     // The kernels count pairs, and packed operands are dense: their sizes have to be numbers, too.
     let padded_keys = keys.saturating_add(if keys > 0 { PANEL_PADDING } else { 0 });
     let padded = [key_batch, kv_heads, padded_keys, key_dim];
@@ -101,6 +117,20 @@ fn check_extents(query: [usize; 4], key: [usize; 4]) -> Result<Extents, Error> {
         element_count(argument, shape)?;
     }
     Ok(extents)
+}
+
+/// The columns of values that fit the keys.
+fn check_value_extents(extents: &Extents, value: [usize; 4]) -> Result<usize, Error> {
+    let Extents { batch, kv_heads, keys, .. } = *extents;
+    let [found_batch, found_heads, found_keys, v_dim] = value;
+    expect_extent("value", "batch entries", batch, "as the key", found_batch)?;
+    expect_extent("value", "heads", kv_heads, "as the key", found_heads)?;
+    expect_extent("value", "rows (keys)", keys, "as the key", found_keys)?;
+    // Packed values are padded to whole passes and panels.
+    let padded = |extent: usize, to| if extent > 0 { extent.saturating_add(to) } else { 0 };
+    element_count("value", [batch, kv_heads, padded(keys, SEGMENT), padded(v_dim, PANEL)])?;
+    element_count("output", [batch, extents.q_heads, extents.query_rows, v_dim])?;
+    Ok(v_dim)
 }
 
 fn check_lengths(options: &Options<'_>, q_heads: usize) -> Result<(), Error> {
@@ -129,6 +159,7 @@ pub(crate) struct Problem<'a> {
     sinks: Option<&'a [f32]>,
     query: (Elements<'a>, Strides),
     keys: Keys<'a>,
+    values: Option<(Elements<'a>, Strides)>,
 }
 
 /// What a pass computes.
@@ -152,6 +183,11 @@ impl<'a> Goal<'a> {
     /// Whether there are results with an element for each query row.
     pub(crate) fn has_row_results(&self) -> bool {
         matches!(self, Goal::Softmax(targets) if targets.has_row_results())
+    }
+
+    /// Whether the product with the values is a result.
+    pub(crate) fn has_output(&self) -> bool {
+        matches!(self, Goal::Softmax(targets) if targets.output.is_some())
     }
 
     pub(crate) fn is_softmax(&self) -> bool {
@@ -195,7 +231,7 @@ impl NaturalOptions<'_> {
 
 impl<'a> Problem<'a> {
     pub(crate) fn new(inputs: &Inputs<'a>, goal: Goal<'a>) -> Self {
-        let Inputs { extents, options, query, keys, bias, mask } = *inputs;
+        let Inputs { extents, options, query, keys, values, bias, mask } = *inputs;
         let (units, capped, biased) = match goal {
             Goal::Logits(Logits::Scores, _) => (Units::Natural, false, false),
             Goal::Logits(Logits::Capped, _) => (Units::Natural, true, false),
@@ -226,6 +262,7 @@ impl<'a> Problem<'a> {
             sinks: options.sinks,
             query,
             keys,
+            values,
         }
     }
 
@@ -327,6 +364,26 @@ impl<'a> Problem<'a> {
         match self.keys {
             Keys::View(..) => None,
             Keys::Panels(panels) => Some(panels.head(head)),
+        }
+    }
+
+    /// The values of key head `head` (counted over the batch), of which the batch entry's length exist.
+    #[inline]
+    pub(crate) fn value_rows(&self, head: usize) -> Option<HeadRows<Elements<'a>>> {
+        let (data, strides) = self.values?;
+        let Extents { kv_heads, keys, .. } = self.extents;
+        let batch = head / kv_heads;
+        let keys = self.positions.keys_of(batch, keys);
+        Some(HeadRows::new(data, strides, batch, head % kv_heads, keys))
+    }
+
+    /// Whether values are rows of contiguous f32 columns, whole panels of them.
+    pub(crate) fn values_are_panels(&self) -> bool {
+        match self.values {
+            Some((Elements::F32(_), strides)) => {
+                strides.column == 1 && self.extents.v_dim.is_multiple_of(PANEL)
+            }
+            _ => false,
         }
     }
 

@@ -26,23 +26,25 @@ pub(crate) struct Targets<'a> {
 pub(crate) struct SoftmaxTargets<'a> {
     pub(crate) weights: Option<Target<'a>>,
     pub(crate) max_logit: Option<Target<'a>>,
+    pub(crate) lse: Option<Target<'a>>,
+    pub(crate) output: Option<Target<'a>>,
 }
 
 impl SoftmaxTargets<'_> {
     pub(crate) fn is_empty(&self) -> bool {
-        !self.has_row_results() && self.weights.is_none()
+        !self.has_row_results() && self.weights.is_none() && self.output.is_none()
     }
 
     /// Whether there are outputs with one element for each query row.
     pub(crate) fn has_row_results(&self) -> bool {
-        self.max_logit.is_some()
+        self.max_logit.is_some() || self.lse.is_some()
     }
 }
 
 impl<'a> Targets<'a> {
     /// Checks every view against the shape of its output.
     pub(crate) fn new(outputs: Outputs<'a>, extents: &Extents) -> Result<Self, Error> {
-        let Outputs { weights, logits, max_logit } = outputs;
+        let Outputs { weights, logits, max_logit, output, lse } = outputs;
         let (of_pairs, of_rows) = (extents.weights_shape(), extents.rows_shape());
         let check = |argument, shape, view: Option<ViewMut<'a>>| {
             view.map(|view| Target::new(argument, shape, view)).transpose()
@@ -53,6 +55,8 @@ impl<'a> Targets<'a> {
             softmax: SoftmaxTargets {
                 weights: check("weights", of_pairs, weights)?,
                 max_logit: check("max_logit", of_rows, max_logit)?,
+                lse: check("lse", of_rows, lse)?,
+                output: check("output", extents.output_shape(), output)?,
             },
         })
     }
@@ -79,8 +83,16 @@ pub(crate) enum TargetData<'a> {
 
 impl<'a> Target<'a> {
     fn new(argument: &'static str, shape: [usize; 4], view: ViewMut<'a>) -> Result<Self, Error> {
-        for ((axis, expected), found) in RESULT_AXES.into_iter().zip(shape).zip(view.shape()) {
-            expect_extent(argument, axis, expected, "as query and key", found)?;
+        let (columns, columns_from) = match argument {
+            "output" => ("columns (v_dim)", "as the value"),
+            "weights" | "logits" => ("columns (keys)", "as query and key"),
+            _ => ("columns", "one for each row"),
+        };
+        let [batch, heads, rows, _] = RESULT_AXES;
+        let from = "as query and key";
+        let axes = [(batch, from), (heads, from), (rows, from), (columns, columns_from)];
+        for (((axis, from), expected), found) in axes.into_iter().zip(shape).zip(view.shape()) {
+            expect_extent(argument, axis, expected, from, found)?;
         }
         let strides = view.layout.check_disjoint(argument, view.data.len())?;
         let data = match view.data {
@@ -91,6 +103,10 @@ impl<'a> Target<'a> {
             ElementsMut::Bf16(data) => TargetData::Bf16(DisjointSlice::new(data)),
         };
         Ok(Target { data, strides, elements: element_count(argument, shape)? })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.elements == 0
     }
 
     /// Bytes that the output's elements take.

@@ -12,7 +12,7 @@ pub(crate) struct BlockBuffer<'a> {
     pub(crate) states: RowStates<'a>,
 }
 
-/// The memory of a [`BlockBuffer`].
+/// The memory of one [`BlockBuffer`] or two.
 #[derive(Debug)]
 pub(crate) struct BufferMemory<'a> {
     pub(crate) scores: &'a mut [f32],

@@ -5,95 +5,86 @@
 //! reaches all rows of a tile.
 
 use super::block_rows::BlockRows;
-use super::row_kernel::{RowKernel, with_row_count};
 use crate::call::Call;
 use crate::convert::Storage;
 use crate::element::Elements;
 use crate::layout::QUERY_CHUNK;
-use crate::rows::Row;
-use crate::simd::SimdExt;
+use crate::simd::{Kernel, SimdExt};
 
 /// Packs the queries of a block.
-#[inline(always)]
-pub(crate) fn pack_queries<S: SimdExt>(
-    simd: S,
-    call: Call<'_>,
-    rows: &BlockRows,
-    query: &mut [f32],
-) {
-    let row_elements = call.plan.query_row_elements();
-    if row_elements == 0 {
-        return;
-    }
-    for tile in rows.tiles(S::TILE.rows) {
-        let query = &mut query[tile.start * row_elements..][..tile.len() * row_elements];
-        let rows = &rows.rows()[tile];
-        with_row_count(simd, rows.len(), TileQueries { call, rows, query });
-    }
+#[derive(Debug)]
+pub(crate) struct PackQueries<'a> {
+    pub(crate) call: Call<'a>,
+    pub(crate) rows: &'a BlockRows<'a>,
+    pub(crate) query: &'a mut [f32],
 }
 
-/// The queries of a tile.
-struct TileQueries<'a> {
-    call: Call<'a>,
-    rows: &'a [Row],
-    query: &'a mut [f32],
-}
+impl Kernel for PackQueries<'_> {
+    type Output = ();
 
-impl RowKernel for TileQueries<'_> {
     #[inline(always)]
-    fn run<S: SimdExt, const ROWS: usize, const REGISTERS: usize>(self, _: S) {
-        let TileQueries { call, rows, query } = self;
-        let (data, strides) = call.problem.query();
-        let rows = rows.first_chunk::<ROWS>().expect("a row for each of the tile");
-        let mut starts = [0; ROWS];
-        for (start, row) in starts.iter_mut().zip(rows) {
-            *start = row.index.start(&strides);
+    fn run<S: SimdExt, const REGISTERS: usize>(self, _: S) {
+        let PackQueries { call: Call { problem, plan }, rows, query } = self;
+        let row_elements = plan.query_row_elements();
+        if row_elements == 0 {
+            return;
         }
-        let packed = query.as_chunks_mut::<QUERY_CHUNK>().0.as_chunks_mut::<ROWS>().0;
-        let (head_dim, factor) = (call.plan.head_dim, call.problem.query_factor);
-        match data {
-            Elements::F32(data) => pack(data, starts, strides.column, head_dim, factor, packed),
-            #[cfg(feature = "half")]
-            Elements::F16(data) => pack(data, starts, strides.column, head_dim, factor, packed),
-            #[cfg(feature = "half")]
-            Elements::Bf16(data) => pack(data, starts, strides.column, head_dim, factor, packed),
+        let (data, strides) = problem.query();
+        for tile in rows.tiles(S::TILE.rows) {
+            let query = &mut query[tile.start * row_elements..][..tile.len() * row_elements];
+            let (chunks, _) = query.as_chunks_mut::<QUERY_CHUNK>();
+            let rows = &rows.rows()[tile];
+            for (i, row) in rows.iter().enumerate() {
+                let packed = chunks[i..].iter_mut().step_by(rows.len());
+                let from = QueryRow {
+                    start: row.index.start(&strides),
+                    dim_stride: strides.column,
+                    head_dim: plan.head_dim,
+                    factor: problem.query_factor,
+                };
+                match data {
+                    Elements::F32(data) => from.pack(data, packed),
+                    #[cfg(feature = "half")]
+                    Elements::F16(data) => from.pack(data, packed),
+                    #[cfg(feature = "half")]
+                    Elements::Bf16(data) => from.pack(data, packed),
+                }
+            }
         }
     }
 }
 
-/// Packs the rows that start at these elements, their dimensions `dim_stride` elements apart.
-#[inline(always)]
-fn pack<T: Storage, const ROWS: usize>(
-    data: &[T],
-    starts: [usize; ROWS],
+/// A query row in the caller's memory, and what it is multiplied by.
+struct QueryRow {
+    start: usize,
     dim_stride: usize,
     head_dim: usize,
     factor: f32,
-    packed: &mut [[[f32; QUERY_CHUNK]; ROWS]],
-) {
-    if dim_stride != 1 {
-        for dim in 0..head_dim {
-            for (start, packed) in starts.iter().zip(&mut packed[dim / QUERY_CHUNK]) {
-                packed[dim % QUERY_CHUNK] = data[start + dim * dim_stride].widen() * factor;
+}
+
+impl QueryRow {
+    #[inline(always)]
+    fn pack<'p, T: Storage>(
+        &self,
+        data: &[T],
+        mut packed: impl Iterator<Item = &'p mut [f32; QUERY_CHUNK]>,
+    ) {
+        let QueryRow { start, dim_stride, head_dim, factor } = *self;
+        if dim_stride != 1 {
+            for (chunk, packed) in packed.enumerate() {
+                let first = chunk * QUERY_CHUNK;
+                for (i, packed) in packed.iter_mut().enumerate().take(head_dim - first) {
+                    *packed = data[start + (first + i) * dim_stride].widen() * factor;
+                }
             }
+            return;
         }
-        return;
-    }
-    let chunks = head_dim / QUERY_CHUNK;
-    let mut rows: [&[[T; QUERY_CHUNK]]; ROWS] = [&[]; ROWS];
-    for (row, start) in rows.iter_mut().zip(starts) {
-        *row = &data[start..][..head_dim].as_chunks().0[..chunks];
-    }
-    let (whole, rest) = packed.split_at_mut(chunks);
-    for (chunk, packed) in whole.iter_mut().enumerate() {
-        for (packed, row) in packed.iter_mut().zip(rows) {
-            *packed = row[chunk].map(|element| element.widen() * factor);
+        let (chunks, rest) = data[start..][..head_dim].as_chunks::<QUERY_CHUNK>();
+        for (chunk, packed) in chunks.iter().zip(packed.by_ref()) {
+            *packed = chunk.map(|element| element.widen() * factor);
         }
-    }
-    let dims = chunks * QUERY_CHUNK..head_dim;
-    if let [rest] = rest {
-        for (packed, start) in rest.iter_mut().zip(starts) {
-            for (packed, element) in packed.iter_mut().zip(&data[start..][dims.clone()]) {
+        if let Some(packed) = packed.next() {
+            for (packed, element) in packed.iter_mut().zip(rest) {
                 *packed = element.widen() * factor;
             }
         }

@@ -7,8 +7,9 @@
 //!         for each panel: for each tile of rows: scores into the buffer, maxima   (tile)
 //!         per row: options on the logits                                       (logit_ops)
 //!         per row: exponentials in place, their sum                            (softmax)
-//!     merge the segments: one factor per row and segment                       (row_state)
-//!     per row: exponentials · factor → weights; row results                    (output)
+//!         per tile of rows: exponentials · values → a node of the output    (value_product)
+//!     merge the segments: one factor per row and segment                (row_state, nodes)
+//!     per row: exponentials · factor → weights; row results; output            (output)
 //! ```
 //!
 //! 1. A panel stays in L1 while the rows of the block pass over it; the score buffer stays in L2 until
@@ -24,13 +25,15 @@ use super::exponentials::Exponentials;
 use super::key_source::HeadKeys;
 use super::logit_ops::LogitOps;
 use super::next_block::NextBlockPrefetch;
-use super::output::{WeightsWriter, write_row_results};
-use super::pack_panels::{PackedKeys, pack_heads};
-use super::queries::pack_queries;
-use super::row_state::{RowState, merge};
+use super::nodes::Nodes;
+use super::output::{WeightsWriter, write_output_row, write_row_results};
+use super::pack_panels::{PackedHeads, pack_heads};
+use super::queries::PackQueries;
+use super::row_state::{merge, set_factors};
 use super::score::Scorer;
 use super::scratch::Scratch;
 use super::tile::Background;
+use super::value_product::{HeadValues, add_value_product};
 use crate::call::Call;
 use crate::layout::LINE;
 use crate::problem::Goal;
@@ -45,9 +48,11 @@ pub(crate) struct RowBlocks<'a> {
     /// Blocks, counted over all heads.
     pub(crate) blocks: Range<usize>,
     pub(crate) segments: Range<usize>,
-    pub(crate) packed: PackedKeys<'a>,
+    pub(crate) packed: PackedHeads<'a>,
     /// For one buffer or two.
     pub(crate) buffers: BufferMemory<'a>,
+    /// The nodes of a block's output.
+    pub(crate) nodes: &'a mut [f32],
     /// Memory that only this task uses.
     pub(crate) scratch: Scratch<'a>,
 }
@@ -57,13 +62,14 @@ impl Kernel for RowBlocks<'_> {
 
     #[inline(always)]
     fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
-        let RowBlocks { call, blocks, segments, mut packed, buffers, scratch } = self;
-        let Scratch { query, maxima, panel, staging, rows } = scratch;
+        let RowBlocks { call, blocks, segments, mut packed, buffers, nodes, scratch } = self;
+        let Scratch { query, maxima, panel, value_pass, staging, rows } = scratch;
         let plan = call.plan;
         let (rows, written_rows) = rows.split_at_mut(plan.block_rows);
         let mut rows = BlockRows::new(rows);
         let (mut buffer, spare) = buffers.split(&segments, plan);
         let spare = (spare.into_buffer(&segments, plan), BlockRows::new(written_rows));
+        let mut nodes = Nodes::new(nodes, plan);
         let mut background = WriteBehind::new(call, segments.clone(), spare, staging);
         for number in blocks {
             let block = plan.block(number);
@@ -74,22 +80,40 @@ impl Kernel for RowBlocks<'_> {
             }
             rows.fill(call, &block);
             background.begin(&rows, NextBlockPrefetch::after(call, &block, number + 1));
-            pack_queries(simd, call, &rows, query);
+            simd.run_outlined(PackQueries { call, rows: &rows, query });
             for segment in segments.clone() {
                 maxima.fill(f32::NEG_INFINITY);
                 for (i, head) in block.heads.clone().enumerate() {
-                    let keys = HeadKeys::of_head(call, head, packed.of_head(head, plan));
+                    let keys = HeadKeys::of_head(call, head, packed.keys_of(head, plan));
                     let mut scorer = Scorer { call, rows: &rows, query, maxima, panel };
                     let head_rows = rows.of_head(i);
                     let scores = &mut buffer.scores;
                     scorer.score(simd, segment, (head_rows, keys), scores, &mut background);
                 }
                 finish_segment(simd, call, segment, (&rows, maxima), &mut buffer);
+                if plan.has_output() {
+                    let node = nodes.start(buffer.states.get(segment));
+                    for (i, head) in block.heads.clone().enumerate() {
+                        let Some(head_values) = call.problem.value_rows(head) else { continue };
+                        let packed = packed.values_of(head, plan);
+                        let values = HeadValues { rows: head_values, packed, pass: value_pass };
+                        let head_rows = (&rows, rows.of_head(i));
+                        let product = (values, &mut *node.output);
+                        let scores = &mut buffer.scores;
+                        add_value_product(simd, call, segment, head_rows, scores, product);
+                    }
+                    if plan.shares_blocks() {
+                        nodes.keep();
+                    } else {
+                        nodes.push(simd, segment, rows.rows().len());
+                    }
+                }
             }
             if plan.shares_blocks() {
+                nodes.clear();
                 continue;
             }
-            finish_rows(simd, call, &rows, &mut buffer);
+            finish_rows(simd, call, &rows, &mut buffer, &mut nodes);
             background.write(simd, &mut buffer, &mut rows);
         }
         background.finish(simd);
@@ -121,15 +145,21 @@ fn finish_segment<S: SimdExt>(
     }
 }
 
-/// Merges the segments of each row, and writes the outputs that have one element for each row.
+/// Merges the segments of each row, and writes the outputs that need no pass over the weights.
 #[inline(always)]
 fn finish_rows<S: SimdExt>(
     simd: S,
     call: Call<'_>,
     rows: &BlockRows<'_>,
     buffer: &mut BlockBuffer<'_>,
+    nodes: &mut Nodes<'_>,
 ) {
     let Goal::Softmax(targets) = call.problem.goal else { return };
+    let pitch = nodes.pitch();
+    let mut output = targets.output.filter(|_| call.plan.has_output()).map(|target| {
+        let node = nodes.finish(simd, rows.rows().len());
+        (target, node.output)
+    });
     let sink = |row: &Row| call.problem.sink(row.index.q_head);
     for (i, rows) in rows.rows().chunks(S::F32_LANES).enumerate() {
         let sinks = sink(&rows[0]).map(|_| {
@@ -139,16 +169,25 @@ fn finish_rows<S: SimdExt>(
             }
             S::as_simd_f32s(&sinks).0[0]
         });
-        let mut states = buffer.states.lanes(call.plan.segments(), i * S::F32_LANES);
-        let RowState { max, sum } = merge(simd, &mut states, sinks);
+        let first_row = i * S::F32_LANES;
+        let mut states = buffer.states.lanes(call.plan.segments(), first_row);
+        let merged = merge(simd, &states, sinks);
+        if call.plan.writes_pairs {
+            set_factors(simd, &mut states, &merged);
+        }
         if targets.has_row_results() {
-            let (max, sum) = ([max], [sum]);
-            let lanes = |register| pulp::bytemuck::cast_slice::<S::f32s, f32>(register);
-            for ((row, &max), &sum) in rows.iter().zip(lanes(&max)).zip(lanes(&sum)) {
-                write_row_results(&targets, row, RowState { max, sum });
+            write_row_results::<S>(&targets, rows, &merged);
+        }
+        if let Some((target, sums)) = &mut output {
+            let factors = [merged.factor];
+            let factors: &[f32] = pulp::bytemuck::cast_slice(&factors);
+            let sums = sums[first_row * pitch..].chunks_exact_mut(pitch);
+            for ((row, sums), &factor) in rows.iter().zip(sums).zip(factors) {
+                write_output_row(simd, target, row, factor, (sums, call.plan.v_dim));
             }
         }
     }
+    nodes.clear();
 }
 
 /// Writes each block behind the computation of the next one, and prefetches what comes after it.
@@ -250,6 +289,8 @@ pub(crate) struct FinishBlock<'a> {
     pub(crate) block: usize,
     /// All segments.
     pub(crate) buffer: BufferMemory<'a>,
+    /// A node of the output for each segment.
+    pub(crate) nodes: &'a mut [f32],
     /// Memory for the rows, and for lines that are assembled.
     pub(crate) rows: &'a mut [Row],
     pub(crate) staging: &'a mut Staging,
@@ -260,13 +301,17 @@ impl Kernel for FinishBlock<'_> {
 
     #[inline(always)]
     fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
-        let FinishBlock { call, block, buffer, rows, staging } = self;
+        let FinishBlock { call, block, buffer, nodes, rows, staging } = self;
         let plan = call.plan;
         let mut rows = BlockRows::new(rows);
         rows.fill(call, &plan.block(block));
         let segments = 0..plan.segments();
         let mut buffer = buffer.into_buffer(&segments, plan);
-        finish_rows(simd, call, &rows, &mut buffer);
+        let mut nodes = Nodes::new(nodes, plan);
+        if plan.has_output() {
+            nodes.push_all(simd, plan.segments(), rows.rows().len());
+        }
+        finish_rows(simd, call, &rows, &mut buffer, &mut nodes);
         if let Some(target) = call.problem.goal.of_pairs() {
             let block = (buffer, rows);
             WeightsWriter::new(call, target, segments, block, staging).finish(simd);

@@ -21,7 +21,7 @@
 
 use super::exp::{exp2, exp2_of};
 use super::overflow::may_have_overflowed;
-use super::row_state::{RowState, SegmentStates, max_of_attended, merge};
+use super::row_state::{RowState, SegmentStates, max_of_attended, merge, set_factors};
 use super::softmax::tree_sum;
 use crate::layout::{SEGMENT, VIRTUAL_LANES};
 use crate::options::log2_units;
@@ -38,8 +38,8 @@ pub(crate) struct RowSoftmax<'a> {
     pub(crate) output: &'a mut [f32],
     /// Whether exponentials are written by non-temporal stores.
     pub(crate) nontemporal: bool,
-    /// Memory for each segment's state: the maximum, the sum, the factor.
-    pub(crate) states: &'a mut [[f32; 3]],
+    /// Memory for each segment's state: the maximum, and the sum that the factor replaces.
+    pub(crate) states: &'a mut [[f32; 2]],
 }
 
 impl Kernel for RowSoftmax<'_> {
@@ -72,13 +72,15 @@ impl RowSoftmax<'_> {
             } else {
                 row.exponentiate::<S, REGISTERS, GROUP>(simd, max)
             };
-            states[segment] = [max, sum, 0.0];
+            states[segment] = [max, sum];
         }
         if nontemporal {
             simd.fence();
         }
-        merge(simd, &mut RowSegments(states), None);
-        for (output, &[.., factor]) in output.chunks_mut(SEGMENT).zip(&*states) {
+        let mut segments = RowSegments(states);
+        let merged = merge(simd, &segments, None);
+        set_factors(simd, &mut segments, &merged);
+        for (output, &[_, factor]) in output.chunks_mut(SEGMENT).zip(&*states) {
             normalise(simd, output, factor);
         }
     }
@@ -323,7 +325,7 @@ fn largest_product<S: SimdExt, const GROUP: usize>(simd: S, row: &[f32], factor:
 }
 
 /// The states of a row's segments, in every lane.
-struct RowSegments<'a>(&'a mut [[f32; 3]]);
+struct RowSegments<'a>(&'a mut [[f32; 2]]);
 
 impl<S: SimdExt> SegmentStates<S> for RowSegments<'_> {
     #[inline(always)]
@@ -333,18 +335,13 @@ impl<S: SimdExt> SegmentStates<S> for RowSegments<'_> {
 
     #[inline(always)]
     fn get(&self, simd: S, segment: usize) -> RowState<S::f32s> {
-        let [max, sum, _] = self.0[segment].map(|value| simd.splat_f32s(value));
+        let [max, sum] = self.0[segment].map(|value| simd.splat_f32s(value));
         RowState { max, sum }
     }
 
     #[inline(always)]
     fn set_factor(&mut self, segment: usize, factor: S::f32s) {
-        self.0[segment][2] = cast_slice::<_, f32>(&[factor])[0];
-    }
-
-    #[inline(always)]
-    fn factor(&self, simd: S, segment: usize) -> S::f32s {
-        simd.splat_f32s(self.0[segment][2])
+        self.0[segment][1] = cast_slice::<_, f32>(&[factor])[0];
     }
 }
 

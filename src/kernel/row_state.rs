@@ -1,15 +1,16 @@
 //! The state of a row in a segment of keys, and merging the segments of a row.
 //!
 //! ```text
-//! per segment s:   m_s = max t_j     l_s = Σ exp2(t_j − m_s)
-//! per row:         m   = max m_s     c_s = exp2(m_s − m)     l = Σ l_s · c_s, an FMA chain over s
-//!                  weights = exp2(t_j − m_s) · (c_s / l)
+//! per segment:     m = max t_j       l = Σ exp2(t_j − m)
+//! two neighbours:  m = max(m_a, m_b)   a = exp2(m_a − m)   b = exp2(m_b − m)   l = fma(l_b, b, l_a · a)
+//! per row:         weights = exp2(t_j − m_s) · (exp2(m_s − m) / l)
 //! ```
 //!
 //! This is the online normaliser of Milakov and Gimelshein (*Online normalizer calculation for
 //! softmax*, 2018), taken once per segment of fixed size as Flash-Decoding does for its splits: each
 //! segment refers to its own maximum, so segments know nothing of each other and give the same bits
-//! whichever thread computes them. A row of one segment has c_0 = 1, exactly.
+//! whichever thread computes them. They merge in one binary tree shaped by their number: the left
+//! subtree has the largest power of two of segments below it, as in BLAKE3. A sink joins last.
 
 use super::exp::exp2;
 use crate::layout::LINE;
@@ -56,58 +57,117 @@ pub(crate) trait SegmentStates<S: SimdExt> {
 
     fn get(&self, simd: S, segment: usize) -> RowState<S::f32s>;
 
-    /// Sets what the segment's exponentials have to be multiplied by.
+    /// Sets what the segment's exponentials have to be multiplied by. Its sum is not needed any more.
     fn set_factor(&mut self, segment: usize, factor: S::f32s);
-
-    /// What has been set.
-    fn factor(&self, simd: S, segment: usize) -> S::f32s;
 }
 
-/// Merges the segments of as many rows as there are lanes: sets the factor of each segment, and
-/// returns the largest score and the sum, sink included, which is against the larger of that score
-/// and the sink. `sinks`, if there are any, are −∞ for rows without.
+/// The larger maximum of two states, and what the sums of each are multiplied by to refer to it.
+#[inline(always)]
+pub(crate) fn join<S: SimdExt>(
+    simd: S,
+    a: RowState<S::f32s>,
+    b: RowState<S::f32s>,
+) -> (RowState<S::f32s>, S::f32s, S::f32s) {
+    let max = simd.max_f32s(b.max, a.max);
+    let shift = shift_of_lanes(simd, max);
+    let of_a = exp2(simd, simd.sub_f32s(a.max, shift));
+    let of_b = exp2(simd, simd.sub_f32s(b.max, shift));
+    let sum = simd.mul_add_f32s(b.sum, of_b, simd.mul_f32s(a.sum, of_a));
+    (RowState { max, sum }, of_a, of_b)
+}
+
+/// [`shift_of`] in every lane.
+#[inline(always)]
+fn shift_of_lanes<S: SimdExt>(simd: S, max: S::f32s) -> S::f32s {
+    let empty = simd.less_than_or_equal_f32s(max, simd.splat_f32s(NOTHING));
+    simd.select_f32s(empty, simd.splat_f32s(0.0), max)
+}
+
+/// More than a row can have levels in its tree of segments.
+const MAX_LEVELS: usize = usize::BITS as usize;
+
+/// The state of all segments together; that of nothing if there are none.
+#[inline(always)]
+fn join_all<S: SimdExt>(simd: S, states: &impl SegmentStates<S>) -> RowState<S::f32s> {
+    if states.segments() == 1 {
+        return states.get(simd, 0);
+    }
+    let nothing = RowState { max: simd.splat_f32s(NOTHING), sum: simd.splat_f32s(0.0) };
+    let mut stack = [nothing; MAX_LEVELS];
+    let mut count = 0;
+    let join_top = |stack: &mut [RowState<S::f32s>], count: &mut usize| {
+        *count -= 1;
+        (stack[*count - 1], ..) = join(simd, stack[*count - 1], stack[*count]);
+    };
+    for segment in 0..states.segments() {
+        stack[count] = states.get(simd, segment);
+        count += 1;
+        for _ in 0..(segment + 1).trailing_zeros() {
+            join_top(&mut stack, &mut count);
+        }
+    }
+    while count > 1 {
+        join_top(&mut stack, &mut count);
+    }
+    stack[0]
+}
+
+/// A row with all its segments and its sink.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MergedRow<V> {
+    /// The largest score that the row attends to; −∞ if it attends to nothing.
+    pub(crate) max: V,
+    /// What scores are reduced by: the larger of that and the sink, 0 if both are −∞.
+    pub(crate) shift: V,
+    /// The sum of the exponentials against `shift`, the sink's included.
+    pub(crate) sum: V,
+    /// What the sums of exponentials times values against `max` are multiplied by.
+    pub(crate) factor: V,
+    /// What exponentials against `shift` are multiplied by: 1 / sum, or 0 without anything to sum.
+    inverse: V,
+}
+
+/// Merges the segments of as many rows as there are lanes. `sinks`, if there are any, are −∞ for rows
+/// without.
 #[inline(always)]
 pub(crate) fn merge<S: SimdExt>(
     simd: S,
-    states: &mut impl SegmentStates<S>,
+    states: &impl SegmentStates<S>,
     sinks: Option<S::f32s>,
-) -> RowState<S::f32s> {
-    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-    let nothing = simd.splat_f32s(NOTHING);
-    let segments = states.segments();
-    let mut attended = nothing;
-    for segment in 0..segments {
-        attended = simd.max_f32s(states.get(simd, segment).max, attended);
-    }
-    let max = sinks.map_or(attended, |sinks| simd.max_f32s(attended, sinks));
-    // Where nothing is left, not even a sink, all factors are 0.
-    let empty = simd.less_than_or_equal_f32s(max, nothing);
-    if let (1, None) = (segments, sinks) {
-        // c_0 = exp2(0) = 1, unless there is a NaN anyway.
-        let RowState { sum, .. } = states.get(simd, 0);
-        states.set_factor(0, simd.select_f32s(empty, zero, simd.div_f32s(one, sum)));
-        return RowState { max: attended, sum };
-    }
-    let shift = simd.select_f32s(empty, zero, max);
-    let mut sum = zero;
-    for segment in 0..segments {
-        let state = states.get(simd, segment);
-        let correction = exp2(simd, simd.sub_f32s(state.max, shift));
-        sum = simd.mul_add_f32s(state.sum, correction, sum);
-        states.set_factor(segment, correction);
-    }
+) -> MergedRow<S::f32s> {
+    let zero = simd.splat_f32s(0.0);
+    let RowState { max, sum } = join_all(simd, states);
+    let larger = sinks.map_or(max, |sinks| simd.max_f32s(max, sinks));
+    let shift = shift_of_lanes(simd, larger);
+    let correction = exp2(simd, simd.sub_f32s(max, shift));
+    let mut sum = simd.mul_f32s(sum, correction);
     if let Some(sinks) = sinks {
         sum = simd.add_f32s(sum, exp2(simd, simd.sub_f32s(sinks, shift)));
     }
-    let inverse = simd.select_f32s(empty, zero, simd.div_f32s(one, sum));
-    for segment in 0..segments {
-        states.set_factor(segment, simd.mul_f32s(states.factor(simd, segment), inverse));
-    }
-    RowState { max: attended, sum }
+    // Where nothing is left, not even a sink, all factors are 0.
+    let empty = simd.less_than_or_equal_f32s(larger, simd.splat_f32s(NOTHING));
+    let inverse = simd.div_f32s(simd.splat_f32s(1.0), sum);
+    let inverse = simd.select_f32s(empty, zero, inverse);
+    let factor = simd.mul_f32s(correction, inverse);
+    MergedRow { max, shift, sum, factor, inverse }
 }
 
-/// The row states of a block in some segments: for each segment the maxima of all rows, their sums
-/// and their factors, each padded to whole lines.
+/// Sets the factors by which the exponentials of each segment become weights.
+#[inline(always)]
+pub(crate) fn set_factors<S: SimdExt>(
+    simd: S,
+    states: &mut impl SegmentStates<S>,
+    merged: &MergedRow<S::f32s>,
+) {
+    for segment in 0..states.segments() {
+        let state = states.get(simd, segment);
+        let correction = exp2(simd, simd.sub_f32s(state.max, merged.shift));
+        states.set_factor(segment, simd.mul_f32s(correction, merged.inverse));
+    }
+}
+
+/// The row states of a block in some segments: for each segment the maxima of all rows and their sums,
+/// each padded to whole lines. Once a row is merged, factors take the place of the sums.
 #[derive(Debug)]
 pub(crate) struct RowStates<'a> {
     data: &'a mut [f32],
@@ -142,17 +202,24 @@ impl<'a> RowStates<'a> {
         }
     }
 
+    /// The maxima and the sums of all rows.
+    #[inline(always)]
+    pub(crate) fn get(&self, segment: usize) -> (&[f32], &[f32]) {
+        let start = self.field(segment, Field::Max);
+        self.data[start..start + Field::COUNT * self.lanes].split_at(self.lanes)
+    }
+
     /// Sets the factor of all rows.
     #[inline(always)]
     pub(crate) fn set_all_factors(&mut self, segment: usize, factor: f32) {
-        let start = self.field(segment, Field::Factor);
+        let start = self.field(segment, Field::Sum);
         self.data[start..start + self.lanes].fill(factor);
     }
 
     /// What a row's exponentials in a segment have to be multiplied by.
     #[inline(always)]
     pub(crate) fn factor(&self, segment: usize, row: usize) -> f32 {
-        self.data[self.field(segment, Field::Factor) + row]
+        self.data[self.field(segment, Field::Sum) + row]
     }
 
     /// The states of the first `segments` segments of as many rows as there are lanes.
@@ -166,12 +233,12 @@ impl<'a> RowStates<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Field {
     Max,
+    /// The sum, and from the merge on the factor.
     Sum,
-    Factor,
 }
 
 impl Field {
-    const COUNT: usize = 3;
+    const COUNT: usize = 2;
 }
 
 /// The states of a few rows of a block.
@@ -205,12 +272,7 @@ impl<S: SimdExt> SegmentStates<S> for LaneStates<'_, '_> {
 
     #[inline(always)]
     fn set_factor(&mut self, segment: usize, factor: S::f32s) {
-        let start = self.states.field(segment, Field::Factor) + self.first_row;
+        let start = self.states.field(segment, Field::Sum) + self.first_row;
         S::as_mut_simd_f32s(&mut self.states.data[start..][..S::F32_LANES]).0[0] = factor;
-    }
-
-    #[inline(always)]
-    fn factor(&self, _: S, segment: usize) -> S::f32s {
-        self.load::<S>(segment, Field::Factor)
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Scratch<'a> {
     pub(crate) maxima: &'a mut [f32],
     /// The last panel of a head, or its only one, whose keys are not packed otherwise.
     pub(crate) panel: &'a mut [f32],
+    /// The packed values of one pass, where they are packed pass by pass.
+    pub(crate) value_pass: &'a mut [f32],
     /// Lines that are assembled before they are written.
     pub(crate) staging: &'a mut Staging,
     /// The rows of two blocks.
@@ -24,8 +26,10 @@ impl<'a> Scratch<'a> {
     pub(crate) fn new(memory: &'a mut [f32], sizes: &Memory, rows: &'a mut [Row]) -> Self {
         let (query, rest) = memory.split_at_mut(sizes.query);
         let (maxima, rest) = rest.split_at_mut(sizes.maxima);
-        let (panel, staging) = rest.split_at_mut(sizes.panel);
+        let (panel, rest) = rest.split_at_mut(sizes.panel);
+        let (value_pass, staging) = rest.split_at_mut(sizes.value_pass);
         let (lines, _) = staging.as_chunks_mut();
-        Scratch { query, maxima, panel, staging: &mut lines.as_chunks_mut().0[0], rows }
+        let staging = &mut lines.as_chunks_mut().0[0];
+        Scratch { query, maxima, panel, value_pass, staging, rows }
     }
 }

@@ -9,7 +9,7 @@ use super::lane_masks::exclude;
 use super::output::write_short_row;
 use super::overflow::{may_have_overflowed, saturate};
 use super::pack::{self, PadBuffer};
-use super::queries::pack_queries;
+use super::queries::PackQueries;
 use super::row_kernel::{RowKernel, with_row_count};
 use super::row_state::{RowState, max_of_attended, shift_of};
 use super::scratch::Scratch;
@@ -81,7 +81,7 @@ impl SmallHeads<'_> {
             }
             let panels = problem.key_panels(head).unwrap_or(packed);
             rows.fill(call, &block);
-            pack_queries(simd, call, &rows, query);
+            simd.run_outlined(PackQueries { call, rows: &rows, query });
             for tile in rows.tiles(S::TILE.rows) {
                 let query = &query[tile.start * plan.query_row_elements()..];
                 let rows = &rows.rows()[tile];

@@ -1,6 +1,6 @@
 //! Plans for machines that are not at hand.
 
-use super::{KeyLayout, KeySource, Path, Plan, Step, Workload};
+use super::{KeyLayout, KeySource, Path, Plan, Step, ValueSource, Workload};
 use crate::caches::Caches;
 use crate::isa::Isa;
 use crate::layout::{PANEL, SEGMENT};
@@ -33,6 +33,8 @@ fn workload(heads: usize, rows: usize, keys: usize, head_dim: usize) -> Workload
         keys,
         head_dim,
         key_layout: KeyLayout::Words,
+        v_dim: 0,
+        values_are_panels: false,
         softmax: true,
         only_positions: true,
         pair_bytes: heads * rows * keys * size_of::<f32>(),
@@ -63,7 +65,9 @@ fn workloads() -> Vec<Workload> {
         let only_rows = Workload { pair_bytes: 0, row_results: true, ..workload };
         let panels = Workload { key_layout: KeyLayout::Panels, ..workload };
         let logits = Workload { softmax: false, key_layout: KeyLayout::Strided, ..workload };
-        workloads.extend([only_rows, panels, logits]);
+        let output = Workload { v_dim: workload.head_dim, pair_bytes: 0, ..workload };
+        let both = Workload { v_dim: 64, values_are_panels: true, ..workload };
+        workloads.extend([only_rows, panels, logits, output, both]);
     }
     workloads
 }
@@ -143,6 +147,16 @@ fn working_sets_fit_their_caches() {
         }
         let pass = plan.pass_keys * workload.head_dim * size_of::<f32>();
         assert!(pass <= caches.l2 / 8 || plan.pass_keys == PANEL, "{workload:?}: {plan}");
+        if plan.has_output() {
+            let columns = match plan.value_source {
+                ValueSource::PackPerCall => tile.panels * PANEL,
+                ValueSource::RowMajor | ValueSource::PackPerPass => plan.value_pitch(),
+            };
+            let values = plan.value_pass_keys * columns * size_of::<f32>();
+            assert!(values <= caches.l1 / 2 || plan.value_pass_keys == PANEL, "{workload:?}");
+            let keys = plan.value_pass_keys;
+            assert!(SEGMENT.is_multiple_of(keys) || keys >= workload.keys, "{workload:?}");
+        }
         assert!(plan.pass_keys.is_multiple_of(PANEL) && plan.pass_keys <= SEGMENT);
     });
 }

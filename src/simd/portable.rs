@@ -47,8 +47,8 @@ macro_rules! portable_lanes {
 
 portable_lanes!(pulp::Scalar, 16, TileShape::SCALAR);
 #[cfg(feature = "testing")]
-portable_lanes!(pulp::Scalar128b, 4, TileShape::NEON);
+portable_lanes!(pulp::Scalar128b, 4, TileShape::EMULATED);
 #[cfg(feature = "testing")]
-portable_lanes!(pulp::Scalar256b, 2, TileShape::AVX2);
+portable_lanes!(pulp::Scalar256b, 2, TileShape::EMULATED);
 #[cfg(feature = "testing")]
-portable_lanes!(pulp::Scalar512b, 1, TileShape::AVX512, half: pulp::Scalar256b);
+portable_lanes!(pulp::Scalar512b, 1, TileShape::EMULATED_16, half: pulp::Scalar256b);

@@ -49,6 +49,11 @@ impl<'a> Call<'a> {
         Call { stage, ..self }
     }
 
+    /// The options alone.
+    pub fn into_attention(self) -> Attention<'a> {
+        self.attention
+    }
+
     fn with(self, set: impl FnOnce(Attention<'a>) -> Attention<'a>) -> Self {
         Call { attention: set(self.attention), ..self }
     }
@@ -119,7 +124,7 @@ impl<'a> Call<'a> {
         output: impl Into<ViewMut<'o>>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        self.attention.run(query, key, self.stage.outputs(output), workspace)
+        self.attention.run(query, key.into(), self.stage.outputs(output), workspace)
     }
 
     /// The plan of the same call for the weights.

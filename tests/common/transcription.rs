@@ -93,25 +93,96 @@ fn segment(logits: &[Logit], exponentials: &mut Vec<f32>) -> (f32, f32) {
     (max, add_halves(&mut lanes))
 }
 
-/// The softmax of a row of scores and a sink, all in log2 units.
-fn softmax_log2(logits: &[Logit], sink: f32) -> Vec<f32> {
+/// A segment, or several together: maximum, sum, and the sums of exponentials times values.
+#[derive(Clone)]
+struct Node {
+    max: f32,
+    sum: f32,
+    output: Vec<f32>,
+}
+
+/// The tree of some nodes: the left one has the largest power of two of them below their number.
+fn tree(nodes: &[Node]) -> Node {
+    if let [node] = nodes {
+        return node.clone();
+    }
+    let left = 1 << (nodes.len() - 1).ilog2();
+    let (a, b) = (tree(&nodes[..left]), tree(&nodes[left..]));
+    let max = if b.max > a.max { b.max } else { a.max };
+    let z = if max == f32::NEG_INFINITY { 0.0 } else { max };
+    let (of_a, of_b) = (exp2(a.max - z), exp2(b.max - z));
+    let output = a.output.iter().zip(&b.output).map(|(a, b)| b.mul_add(of_b, a * of_a)).collect();
+    Node { max, sum: b.sum.mul_add(of_b, a.sum * of_a), output }
+}
+
+/// What follows from a row of logits.
+#[derive(Clone, Debug)]
+pub struct RowResults {
+    pub weights: Vec<f32>,
+    pub output: Vec<f32>,
+    pub lse: f32,
+}
+
+/// The softmax of a row of logits and a sink, all in log2 units, and its product with values.
+fn softmax_log2(
+    logits: &[Logit],
+    sink: f32,
+    v_dim: usize,
+    value: &dyn Fn(usize) -> Vec<f32>,
+) -> RowResults {
     let mut weights = Vec::with_capacity(logits.len());
-    let statistics: Vec<(f32, f32)> =
-        logits.chunks(SEGMENT).map(|logits| segment(logits, &mut weights)).collect();
-    let attended_max = max(statistics.iter().map(|&(max, _)| max));
-    if attended_max == f32::NEG_INFINITY {
-        return vec![0.0; logits.len()];
+    let nodes: Vec<Node> = (logits.chunks(SEGMENT).enumerate())
+        .map(|(i, logits)| {
+            let first = weights.len();
+            let (max, sum) = segment(logits, &mut weights);
+            let mut output = vec![0.0f32; v_dim];
+            for (j, e) in weights[first..].iter().enumerate() {
+                if v_dim > 0 && logits[j].is_some() {
+                    for (sum, v) in output.iter_mut().zip(value(i * SEGMENT + j)) {
+                        *sum = e.mul_add(v, *sum);
+                    }
+                }
+            }
+            Node { max, sum, output }
+        })
+        .collect();
+    let nothing = || Node { max: f32::NEG_INFINITY, sum: 0.0, output: vec![0.0; v_dim] };
+    let all = if nodes.is_empty() { nothing() } else { tree(&nodes) };
+    let max = if sink.is_nan() || sink > all.max { sink } else { all.max };
+    let z = if max == f32::NEG_INFINITY { 0.0 } else { max };
+    let correction = exp2(all.max - z);
+    let sum = all.sum * correction + exp2(sink - z);
+    let inverse = if max == f32::NEG_INFINITY { 0.0 } else { 1.0 / sum };
+    for (weights, node) in weights.chunks_mut(SEGMENT).zip(&nodes) {
+        let factor = exp2(node.max - z) * inverse;
+        weights.iter_mut().for_each(|weight| *weight *= factor);
     }
-    let max = if sink.is_nan() || sink > attended_max { sink } else { attended_max };
-    let corrections: Vec<f32> = statistics.iter().map(|&(own, _)| exp2(own - max)).collect();
-    let sum = (statistics.iter().zip(&corrections))
-        .fold(0.0f32, |sum, (&(_, segment_sum), &correction)| segment_sum.mul_add(correction, sum));
-    let inverse = 1.0 / (sum + exp2(sink - max));
-    for (segment, correction) in weights.chunks_mut(SEGMENT).zip(corrections) {
-        let factor = correction * inverse;
-        segment.iter_mut().for_each(|weight| *weight *= factor);
+    let factor = correction * inverse;
+    RowResults {
+        weights,
+        output: all.output.iter().map(|sum| sum.mul_add(factor, 0.0)).collect(),
+        lse: z.mul_add(core::f32::consts::LN_2, ln(sum)),
     }
-    weights
+}
+
+/// The natural logarithm, by the bits of x and a series of the inverse hyperbolic tangent.
+pub fn ln(x: f32) -> f32 {
+    if x == 0.0 || !x.is_finite() {
+        return if x == 0.0 { f32::NEG_INFINITY } else { x };
+    }
+    let (mut f, mut n) = (x, 0.0f32);
+    let sqrt_half = f32::from_bits(0x3f35_04f3);
+    while f >= 2.0 * sqrt_half {
+        (f, n) = (f / 2.0, n + 1.0);
+    }
+    while f < sqrt_half {
+        (f, n) = (f * 2.0, n - 1.0);
+    }
+    let s = (f - 1.0) / (f + 1.0);
+    let v = s * s;
+    let p = (1.0f32 / 11.0).mul_add(v, 1.0 / 9.0).mul_add(v, 1.0 / 7.0);
+    let p = p.mul_add(v, 1.0 / 5.0).mul_add(v, 1.0 / 3.0);
+    n.mul_add(core::f32::consts::LN_2, (2.0 * s * v).mul_add(p, 2.0 * s))
 }
 
 /// A logit or factor in log2 units, rounded once; finite if it is.
@@ -135,7 +206,7 @@ pub fn scaled_softmax(row: &[f32], scale: f32) -> Vec<f32> {
     let factor = log2_units(scale);
     let logits: Vec<Logit> =
         row.iter().map(|element| Some(kept_finite(element * factor, || element * scale))).collect();
-    softmax_log2(&logits, f32::NEG_INFINITY)
+    softmax_log2(&logits, f32::NEG_INFINITY, 0, &|_| vec![]).weights
 }
 
 /// The score of one query row and key: one FMA chain, ascending, from +0.
@@ -150,23 +221,49 @@ pub fn attention(problem: &Problem, stage: Stage, scale: Option<f32>) -> Vec<f32
 
 /// Any stage of a problem.
 pub fn with_options(problem: &Problem, options: &Options, stage: Stage) -> Vec<f32> {
-    let Extents { q_heads, rows, head_dim, .. } = problem.extents;
     let mut output = Vec::new();
+    for_each_row(problem, options, stage, |row, logits, _| match stage {
+        Stage::Weights => output.extend(row.softmax(&logits, 0, &|_| vec![]).weights),
+        _ => output.extend(logits.into_iter().map(|logit| logit.unwrap_or(f32::NEG_INFINITY))),
+    });
+    output
+}
+
+/// Everything that follows from the softmax, with dense values `[batch, kv_heads, keys, v_dim]`: the
+/// results of each row, in order.
+pub fn results(
+    problem: &Problem,
+    options: &Options,
+    value: &[f32],
+    v_dim: usize,
+) -> Vec<RowResults> {
+    let keys = problem.extents.keys;
+    let mut results = Vec::new();
+    for_each_row(problem, options, Stage::Weights, |row, logits, kv_head| {
+        let value = |j: usize| value[(kv_head * keys + j) * v_dim..][..v_dim].to_vec();
+        results.push(row.softmax(&logits, v_dim, &value));
+    });
+    results
+}
+
+/// Calls `each` with every row, its logits and its key head, counted over the batch.
+fn for_each_row(
+    problem: &Problem,
+    options: &Options,
+    stage: Stage,
+    mut each: impl FnMut(Row<'_>, Vec<Logit>, usize),
+) {
+    let Extents { q_heads, kv_heads, rows, head_dim, .. } = problem.extents;
     for (head_index, head) in problem.heads().into_iter().enumerate() {
         for row in 0..rows {
-            let row = Row {
-                options,
-                stage,
-                batch: head_index / q_heads,
-                head: head_index % q_heads,
-                row,
-            };
+            let (batch, q_head) = (head_index / q_heads, head_index % q_heads);
+            let row = Row { options, stage, batch, head: q_head, row };
             let query = &head.query[row.row * head_dim..][..head_dim];
             let key = |j: usize| &head.key[j * head_dim..][..head_dim];
-            output.extend(row.compute(&problem.extents, |j, factor| score(query, key(j), factor)));
+            let logits = row.logits(&problem.extents, |j, factor| score(query, key(j), factor));
+            each(row, logits, batch * kv_heads + q_head / (q_heads / kv_heads));
         }
     }
-    output
 }
 
 /// A query row and what is asked of it.
@@ -179,13 +276,13 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// The row's results; `score` is that of a key under a query factor.
-    fn compute(&self, extents: &Extents, score: impl Fn(usize, f32) -> f32) -> Vec<f32> {
+    /// The logits of the row's keys; `score` is that of a key under a query factor.
+    fn logits(&self, extents: &Extents, score: impl Fn(usize, f32) -> f32) -> Vec<Logit> {
         let Row { options, stage, .. } = *self;
         let keys = options.key_lengths.as_ref().map_or(extents.keys, |lengths| lengths[self.batch]);
         let position = self.position(extents, keys);
         let factor = self.factor(extents);
-        let logits: Vec<Logit> = (0..extents.keys)
+        (0..extents.keys)
             .map(|j| {
                 let all_keys = matches!(stage, Stage::Scores | Stage::Capped);
                 let kept = j < keys && (all_keys || self.attends(j, position));
@@ -199,15 +296,18 @@ impl Row<'_> {
                     kept_finite(t, || natural.adjusted(natural_score(), j, position))
                 })
             })
-            .collect();
-        match stage {
-            Stage::Weights => {
-                let sinks = options.sinks.as_ref();
-                let sink = sinks.map_or(f32::NEG_INFINITY, |sinks| log2_units(sinks[self.head]));
-                softmax_log2(&logits, sink)
-            }
-            _ => logits.into_iter().map(|logit| logit.unwrap_or(f32::NEG_INFINITY)).collect(),
-        }
+            .collect()
+    }
+
+    fn softmax(
+        &self,
+        logits: &[Logit],
+        v_dim: usize,
+        value: &dyn Fn(usize) -> Vec<f32>,
+    ) -> RowResults {
+        let sinks = self.options.sinks.as_ref();
+        let sink = sinks.map_or(f32::NEG_INFINITY, |sinks| log2_units(sinks[self.head]));
+        softmax_log2(logits, sink, v_dim, value)
     }
 
     fn factor(&self, extents: &Extents) -> f32 {

@@ -20,7 +20,7 @@ use crate::disjoint::DisjointSlice;
 use crate::kernel::block_buffer::BlockBuffer;
 use crate::kernel::block_rows::BlockRows;
 use crate::layout::{LINE, SEGMENT};
-use crate::simd::{SimdExt, Staging, StoreQueue};
+use crate::simd::{Kernel, SimdExt, Staging, StoreQueue};
 #[cfg(feature = "half")]
 use crate::targets::TargetData;
 use crate::targets::{Target, part};
@@ -168,16 +168,7 @@ impl<'a> WeightsWriter<'a> {
     /// Writes the rest of the block.
     #[inline(always)]
     pub(crate) fn finish<S: SimdExt>(&mut self, simd: S) {
-        while self.has_parts() {
-            while self.queue.has_room_for(COPIES_OF_PART) && self.has_parts() {
-                self.enqueue_part(simd);
-            }
-            self.queue.copy(simd, usize::MAX);
-        }
-        self.queue.copy(simd, usize::MAX);
-        self.write_partial_line();
-        self.queued_before = 0;
-        self.backlog = 0;
+        simd.run_outlined(Finish(self));
     }
 
     /// Sets the pace so that all is written by the time that these rows are computed, of which some
@@ -200,21 +191,20 @@ impl<'a> WeightsWriter<'a> {
     pub(crate) fn after_tile<S: SimdExt>(&mut self, simd: S, computed: usize) {
         let written = (self.queued_before - self.queue.lines()) * LINE;
         self.backlog = (self.backlog + computed * self.stores_per_score).saturating_sub(written);
-        loop {
-            while self.wants_part() {
-                self.enqueue_part(simd);
-            }
-            let lines = self.queue.lines().min(self.backlog / LINE);
-            if lines < BURST / LINE {
-                break;
-            }
-            self.queue.copy(simd, lines);
-            self.backlog -= lines * LINE;
+        if self.wants_part() || self.burst() > 0 {
+            simd.run_outlined(KeepPace(self));
         }
         self.queued_before = self.queue.lines();
         if self.queued_before == 0 && !self.has_parts() {
             self.backlog = 0;
         }
+    }
+
+    /// Lines of the queue that are written at once, because the backlog is worth it.
+    #[inline(always)]
+    fn burst(&self) -> usize {
+        let lines = self.queue.lines().min(self.backlog / LINE);
+        if lines < BURST / LINE { 0 } else { lines }
     }
 
     #[inline(always)]
@@ -384,6 +374,51 @@ impl<'a> WeightsWriter<'a> {
             }
             Values::Constant(value) => output.fill(T::narrow(value)),
         }
+    }
+}
+
+/// Fills the queue, and writes bursts. Compiled once for each instruction set, not into every tile.
+struct KeepPace<'w, 'a>(&'w mut WeightsWriter<'a>);
+
+impl Kernel for KeepPace<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
+        let KeepPace(writer) = self;
+        loop {
+            while writer.wants_part() {
+                writer.enqueue_part(simd);
+            }
+            let lines = writer.burst();
+            if lines == 0 {
+                break;
+            }
+            writer.queue.copy(simd, lines);
+            writer.backlog -= lines * LINE;
+        }
+    }
+}
+
+/// Writes the rest of a block.
+struct Finish<'w, 'a>(&'w mut WeightsWriter<'a>);
+
+impl Kernel for Finish<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
+        let Finish(writer) = self;
+        while writer.has_parts() {
+            while writer.queue.has_room_for(COPIES_OF_PART) && writer.has_parts() {
+                writer.enqueue_part(simd);
+            }
+            writer.queue.copy(simd, usize::MAX);
+        }
+        writer.queue.copy(simd, usize::MAX);
+        writer.write_partial_line();
+        writer.queued_before = 0;
+        writer.backlog = 0;
     }
 }
 
