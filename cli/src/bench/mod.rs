@@ -10,6 +10,7 @@ mod measurement;
 mod memory;
 mod multiply_add;
 mod on_isa;
+mod prepare;
 mod record;
 mod roofline;
 mod roofs;
@@ -17,7 +18,10 @@ mod scaling_plot;
 mod session;
 mod softmax;
 mod table;
+mod task;
 mod timing;
+mod trial;
+mod work;
 mod workload;
 
 use crate::args::Bench;

@@ -6,7 +6,7 @@ use super::measurement::Measurement;
 use super::memory::Level;
 use super::roofs::{Roofs, in_words};
 use super::session::Session;
-use super::workload::Access;
+use super::work::Access;
 use crate::plot::Drawing;
 use anyhow::{Context, Result};
 use plotters::coord::Shift;
