@@ -1,11 +1,13 @@
 //! The commands and their options.
 
+mod threads;
 mod weights;
 
 use crate::plot::PictureFile;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use softdot::Isa;
 use std::path::PathBuf;
+use threads::thread_count;
 pub use weights::{OutputType, StageName, Weights, Window};
 
 /// Attention weights softmax(scale · Q Kᵀ) on this CPU.
@@ -140,12 +142,4 @@ pub struct Bench {
     /// Measure nothing; print the ratios of the times in two files that --json wrote
     #[arg(long, num_args = 2, value_names = ["A", "B"], exclusive = true)]
     pub compare: Option<Vec<PathBuf>>,
-}
-
-/// More threads than any machine has would only exhaust its memory.
-const MOST_THREADS: usize = 4096;
-
-fn thread_count(number: &str) -> Result<usize, String> {
-    let count = number.parse().ok().filter(|count| (1..=MOST_THREADS).contains(count));
-    count.ok_or_else(|| format!("expected a number from 1 to {MOST_THREADS}"))
 }
