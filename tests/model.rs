@@ -27,7 +27,7 @@ struct Sentence {
 
 impl Sentence {
     fn load(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/data").join(name);
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
         let floats = |name: &str| {

@@ -27,8 +27,8 @@ impl Sample {
     /// Reads one of the embedded files.
     pub fn load(text: Text) -> Result<Sample> {
         let bytes: &[u8] = match text {
-            Text::Cat => include_bytes!("../../data/minilm-cat.safetensors"),
-            Text::Story => include_bytes!("../../data/minilm-story.safetensors"),
+            Text::Cat => include_bytes!("../data/minilm-cat.safetensors"),
+            Text::Story => include_bytes!("../data/minilm-story.safetensors"),
         };
         parse(bytes).context("embedded data")
     }
