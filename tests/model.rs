@@ -17,7 +17,7 @@ const FROM_EXACT: f64 = 1e-6;
 /// themselves, so both sides have that distance from the exact ones.
 const FROM_MODEL: f64 = 2.0 * FROM_EXACT;
 
-/// Every layer and head of one sentence; layers stand where a batch would.
+/// Some layers and every head of one sentence; layers stand where a batch would.
 struct Sentence {
     query: Vec<f32>,
     key: Vec<f32>,
@@ -61,9 +61,9 @@ fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
-fn check(name: &str, tokens: usize) {
+fn check(name: &str, layers: usize, tokens: usize) {
     let sentence = Sentence::load(name);
-    assert_eq!(sentence.shape, [6, 12, tokens, 32]);
+    assert_eq!(sentence.shape, [layers, 12, tokens, 32]);
     let (query, key) = sentence.views();
     let expected = Attention::new().compute(query, key).expect("valid");
     let exact = sentence.exact();
@@ -82,12 +82,12 @@ fn check(name: &str, tokens: usize) {
 
 #[test]
 fn a_short_sentence() {
-    check("minilm-cat.safetensors", 6);
+    check("minilm-cat.safetensors", 6, 6);
 }
 
 #[test]
 fn a_paragraph() {
-    check("minilm-story.safetensors", 45);
+    check("minilm-story.safetensors", 3, 45);
 }
 
 /// One layer and head at a time through the simplest call gives the same bits.

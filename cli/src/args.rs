@@ -56,9 +56,10 @@ pub enum Command {
 /// Options of `demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Computes the weights of all 6 layers and 12 heads of all-MiniLM-L6-v2 in one call, prints which
-words each word attends to, draws them, and compares them with the weights that the model itself
-computed. The data are inside the program.
+Computes the weights of the layers and heads of all-MiniLM-L6-v2 in one call, prints which words
+each word attends to, draws them, and compares them with the weights that the model itself computed.
+The data are inside the program: all 6 layers of the short text, the first 3 of the longer one, 12
+heads each.
 
 Examples:
   softdot demo --text story
@@ -85,7 +86,7 @@ pub enum Text {
     /// "The cat sat.", 6 tokens
     #[default]
     Cat,
-    /// Two sentences about the same cat, 45 tokens
+    /// Two sentences about the same cat, 45 tokens, the model's first 3 layers
     Story,
 }
 

@@ -43,7 +43,7 @@ pub fn run(arguments: &Demo) -> Result<String> {
          shown  {described}\n\n\
          {table}\n\
          {map}\n\
-         largest difference from the model's own weights, all {layers} layers and {heads} heads: \
+         largest difference from the model's own weights, {layers} layers and {heads} heads: \
          {difference:.2e}\n",
         version = env!("CARGO_PKG_VERSION"),
         text = sample.text,

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 
-/// One text's activations in all layers and heads.
+/// One text's activations in the first layers or all, in all heads.
 pub struct Sample {
     /// The text.
     pub text: String,
