@@ -3,7 +3,7 @@
 use crate::args::Demo;
 use crate::heatmap;
 use crate::matrix::{Matrix, Unit};
-use crate::plot::{self, Labels, Picture};
+use crate::picture::{self, Labels, Picture};
 use crate::sample::Sample;
 use anyhow::{Result, ensure};
 use softdot::{Attention, Isa, TensorRef};
@@ -56,7 +56,7 @@ pub fn run(arguments: &Demo) -> Result<String> {
             matrix: shown,
             labels: Labels::Tokens(sample.tokens),
         };
-        plot::stage(&picture, plot)?.commit()?;
+        picture::stage(&picture, plot)?.commit()?;
     }
     Ok(report)
 }
