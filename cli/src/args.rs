@@ -1,11 +1,13 @@
 //! The commands and their options.
 
+mod threads;
 mod weights;
 
 use crate::plot::PictureFile;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use softdot::Isa;
 use std::path::PathBuf;
+use threads::thread_count;
 pub use weights::{OutputType, StageName, Weights, Window};
 
 /// Attention weights softmax(scale · Q Kᵀ) on this CPU.
@@ -54,9 +56,10 @@ pub enum Command {
 /// Options of `demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Computes the weights of all 6 layers and 12 heads of all-MiniLM-L6-v2 in one call, prints which
-words each word attends to, draws them, and compares them with the weights that the model itself
-computed. The data are inside the program.
+Computes the weights of the layers and heads of all-MiniLM-L6-v2 in one call, prints which words
+each word attends to, draws them, and compares them with the weights that the model itself computed.
+The data are inside the program: all 6 layers of the short text, the first 3 of the longer one, 12
+heads each.
 
 Examples:
   softdot demo --text story
@@ -83,7 +86,7 @@ pub enum Text {
     /// "The cat sat.", 6 tokens
     #[default]
     Cat,
-    /// Two sentences about the same cat, 45 tokens
+    /// Two sentences about the same cat, 45 tokens, the model's first 3 layers
     Story,
 }
 
@@ -140,12 +143,4 @@ pub struct Bench {
     /// Measure nothing; print the ratios of the times in two files that --json wrote
     #[arg(long, num_args = 2, value_names = ["A", "B"], exclusive = true)]
     pub compare: Option<Vec<PathBuf>>,
-}
-
-/// More threads than any machine has would only exhaust its memory.
-const MOST_THREADS: usize = 4096;
-
-fn thread_count(number: &str) -> Result<usize, String> {
-    let count = number.parse().ok().filter(|count| (1..=MOST_THREADS).contains(count));
-    count.ok_or_else(|| format!("expected a number from 1 to {MOST_THREADS}"))
 }

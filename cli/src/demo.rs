@@ -3,7 +3,7 @@
 use crate::args::Demo;
 use crate::heatmap;
 use crate::matrix::{Matrix, Unit};
-use crate::plot::{self, Labels, Picture};
+use crate::picture::{self, Labels, Picture};
 use crate::sample::Sample;
 use anyhow::{Result, ensure};
 use softdot::{Attention, Isa, TensorRef};
@@ -43,7 +43,7 @@ pub fn run(arguments: &Demo) -> Result<String> {
          shown  {described}\n\n\
          {table}\n\
          {map}\n\
-         largest difference from the model's own weights, all {layers} layers and {heads} heads: \
+         largest difference from the model's own weights, {layers} layers and {heads} heads: \
          {difference:.2e}\n",
         version = env!("CARGO_PKG_VERSION"),
         text = sample.text,
@@ -56,7 +56,7 @@ pub fn run(arguments: &Demo) -> Result<String> {
             matrix: shown,
             labels: Labels::Tokens(sample.tokens),
         };
-        plot::stage(&picture, plot)?.commit()?;
+        picture::stage(&picture, plot)?.commit()?;
     }
     Ok(report)
 }

@@ -1,17 +1,17 @@
-//! Tensors from files, and the views of them that softdot reads.
+//! Tensors from files.
 
+mod array;
 mod contents;
+mod file;
 mod npy;
 mod safetensors;
 
 use anyhow::{Context, Result, ensure};
-pub use contents::Numbers;
-use contents::{ByteOrder, Contents, ElementType, Stored};
-use softdot::{Elements, Tensor, TensorRef, View};
+pub use array::{Array, four_axes};
+use contents::Contents;
 use std::fmt;
-use std::fs::File;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A tensor's place, as the command line names it.
@@ -30,23 +30,6 @@ pub enum Source {
     },
 }
 
-/// Which axis is contiguous.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AxisOrder {
-    /// The last.
-    C,
-    /// The first.
-    Fortran,
-}
-
-/// A tensor in memory as its file holds it; Fortran order is read through strides, not moved.
-#[derive(Debug)]
-pub struct Array<Contents = Numbers> {
-    contents: Contents,
-    shape: Vec<usize>,
-    order: AxisOrder,
-}
-
 impl Source {
     /// Reads the tensor, of so many `axes`; `option` is what errors name.
     ///
@@ -61,10 +44,10 @@ impl Source {
         };
         let array = array.with_context(|| format!("{option} {self}"))?;
         ensure!(
-            axes.contains(&array.shape.len()),
+            axes.contains(&array.shape().len()),
             "{option} {self}: expected {}, found shape {:?}",
             count_axes(&axes),
-            array.shape
+            array.shape()
         );
         Ok(array)
     }
@@ -122,83 +105,4 @@ impl fmt::Display for Source {
             }
         }
     }
-}
-
-impl<C> Array<C> {
-    /// As in the file.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// Data with the array's layout: leading axes that the file lacks have one entry.
-    fn lay_out<Data>(&self, data: Data) -> Tensor<Data> {
-        let missing = 4 - self.shape.len();
-        let strides = std::array::from_fn(|axis| match axis.checked_sub(missing) {
-            None => 0,
-            Some(axis) => self.stride(axis),
-        });
-        Tensor::with_strides(data, four_axes(&self.shape), strides)
-    }
-
-    /// Elements from one entry of an axis to the next. Saturates where the tensor is empty.
-    fn stride(&self, axis: usize) -> isize {
-        let inner = match self.order {
-            AxisOrder::C => &self.shape[axis + 1..],
-            AxisOrder::Fortran => &self.shape[..axis],
-        };
-        let elements = inner.iter().fold(1usize, |product, &extent| product.saturating_mul(extent));
-        isize::try_from(elements).unwrap_or(isize::MAX)
-    }
-}
-
-impl Array<Numbers> {
-    /// The tensor as softdot reads it.
-    pub fn view(&self) -> View<'_> {
-        self.lay_out::<Elements<'_>>(self.contents.elements())
-    }
-
-    /// The elements of an array of one axis.
-    pub fn into_f32(self) -> Vec<f32> {
-        self.contents.into_f32()
-    }
-}
-
-/// Type and shape, as a summary has them.
-impl fmt::Display for Array<Numbers> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}", self.contents.type_name(), self.shape)
-    }
-}
-
-impl Array<Vec<bool>> {
-    /// The mask as softdot reads it.
-    pub fn view(&self) -> TensorRef<'_, bool> {
-        self.lay_out(&self.contents[..])
-    }
-}
-
-/// A shape of at most 4 extents with leading ones.
-pub fn four_axes(shape: &[usize]) -> [usize; 4] {
-    let mut extents = [1; 4];
-    extents[4 - shape.len()..].copy_from_slice(shape);
-    extents
-}
-
-/// A file and its length. Only regular files have one to check headers against.
-fn open(path: &Path) -> Result<(File, u64)> {
-    let metadata = std::fs::metadata(path)?;
-    ensure!(metadata.is_file(), "expected a regular file");
-    Ok((File::open(path)?, metadata.len()))
-}
-
-/// Bytes of a tensor of this shape and element size, if that many fit in memory.
-fn byte_count(shape: &[usize], size: usize) -> Result<usize> {
-    let elements = match shape.contains(&0) {
-        true => Some(0),
-        false => shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent)),
-    };
-    let bytes = elements.and_then(|elements| elements.checked_mul(size));
-    bytes
-        .filter(|&bytes| bytes <= isize::MAX as usize)
-        .with_context(|| format!("expected a shape that fits in memory, found {shape:?}"))
 }

@@ -10,6 +10,7 @@ mod info;
 mod input;
 mod matrix;
 mod output;
+mod picture;
 mod plot;
 mod ramp;
 mod sample;

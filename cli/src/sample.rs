@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 
-/// One text's activations in all layers and heads.
+/// One text's activations in the first layers or all, in all heads.
 pub struct Sample {
     /// The text.
     pub text: String,
@@ -27,8 +27,8 @@ impl Sample {
     /// Reads one of the embedded files.
     pub fn load(text: Text) -> Result<Sample> {
         let bytes: &[u8] = match text {
-            Text::Cat => include_bytes!("../../data/minilm-cat.safetensors"),
-            Text::Story => include_bytes!("../../data/minilm-story.safetensors"),
+            Text::Cat => include_bytes!("../data/minilm-cat.safetensors"),
+            Text::Story => include_bytes!("../data/minilm-story.safetensors"),
         };
         parse(bytes).context("embedded data")
     }

@@ -7,7 +7,7 @@ mod summary;
 use crate::args::{StageName, Weights};
 use crate::matrix::{Matrix, Unit};
 use crate::output::Destination;
-use crate::plot::{self, Labels, Picture};
+use crate::picture::{self, Labels, Picture};
 use crate::spinner::Spinner;
 use anyhow::{Result, ensure};
 use compute::{Computed, compute};
@@ -24,7 +24,7 @@ pub fn run(arguments: &Weights) -> Result<()> {
 
     let inputs = Inputs::read(arguments, &spinner)?;
     if plot.is_some() {
-        plot::check_size(inputs.query_rows(), inputs.keys())?;
+        picture::check_size(inputs.query_rows(), inputs.keys())?;
         ensure!(
             !inputs.shape.contains(&0),
             "--plot: expected heads and batch entries, found a result {:?}",
@@ -36,7 +36,7 @@ pub fn run(arguments: &Weights) -> Result<()> {
 
     spinner.say(format!("writing {}", arguments.output.display()));
     let output = output.stage(|path| computed.result.write(path, &inputs.shape))?;
-    let plot = plot.map(|plot| plot::stage(&picture(arguments, &inputs, &computed), plot));
+    let plot = plot.map(|plot| picture::stage(&first_head(arguments, &inputs, &computed), plot));
     let plot = plot.transpose()?;
     output.commit()?;
     plot.map(|plot| plot.commit()).transpose()?;
@@ -48,7 +48,7 @@ pub fn run(arguments: &Weights) -> Result<()> {
 }
 
 /// The first head of the first batch entry.
-fn picture(arguments: &Weights, inputs: &Inputs, computed: &Computed) -> Picture {
+fn first_head(arguments: &Weights, inputs: &Inputs, computed: &Computed) -> Picture {
     let unit = match arguments.stage {
         StageName::Weights => Unit::Weight,
         StageName::Scores | StageName::Capped | StageName::Biased => Unit::Score,

@@ -73,6 +73,8 @@ fn refuses_layers_and_heads_that_are_not_there() {
     let directory = tempfile::tempdir().unwrap();
     let line = refused(&run_in(directory.path(), "demo --layer 6 --plot p.svg"));
     assert_eq!(line, "error: --layer: expected 0 to 5, found 6\n");
+    let line = refused(&run_in(directory.path(), "demo --text story --layer 3 --plot p.svg"));
+    assert_eq!(line, "error: --layer: expected 0 to 2, found 3\n");
     let line = refused(&run_in(directory.path(), "demo --head 12 --plot p.svg"));
     assert_eq!(line, "error: --head: expected 0 to 11, found 12\n");
     assert!(names(directory.path()).is_empty());

@@ -1,6 +1,6 @@
 //! The options of `weights`.
 
-use super::thread_count;
+use super::threads::thread_count;
 use crate::input::Source;
 use crate::plot::PictureFile;
 use clap::{Args, ValueEnum};

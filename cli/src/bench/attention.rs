@@ -4,11 +4,10 @@ mod adjustment;
 mod operand;
 
 use super::inputs::{largest, relative_error, sample};
-use super::workload::{AttentionTask, Trial};
-pub use adjustment::Adjustment;
+use super::task::AttentionTask;
+use super::trial::Trial;
 use adjustment::{AdjustmentData, Pair};
 use anyhow::Result;
-pub use operand::NumberType;
 use operand::Operand;
 use softdot::{
     Attention, Causal, Isa, Keys, Outputs, PackedKeys, TensorMut, View, Workspace, reference,

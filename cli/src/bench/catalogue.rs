@@ -1,7 +1,7 @@
 //! The workloads.
 
-use super::attention::{Adjustment, NumberType};
-use super::workload::{AttentionTask, ScalingPoint, SoftmaxTask, Task, Workload};
+use super::task::{Adjustment, AttentionTask, NumberType, SoftmaxTask, Task};
+use super::workload::{ScalingPoint, Workload};
 use anyhow::{Result, ensure};
 use softdot::{Caches, Logits};
 

@@ -3,7 +3,8 @@
 use super::memory::Level;
 use super::roofs::Roofs;
 use super::timing::Timing;
-use super::workload::{ScalingPoint, Work};
+use super::work::Work;
+use super::workload::ScalingPoint;
 use softdot::Isa;
 
 /// What was measured.

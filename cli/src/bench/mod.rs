@@ -10,6 +10,7 @@ mod measurement;
 mod memory;
 mod multiply_add;
 mod on_isa;
+mod prepare;
 mod record;
 mod roofline;
 mod roofs;
@@ -17,7 +18,10 @@ mod scaling_plot;
 mod session;
 mod softmax;
 mod table;
+mod task;
 mod timing;
+mod trial;
+mod work;
 mod workload;
 
 use crate::args::Bench;
@@ -51,10 +55,9 @@ fn measure(arguments: &Bench) -> Result<String> {
 
     let session = Session::run(arguments, &workloads)?;
     let json = json.map(|to| record::stage(&session, to)).transpose()?;
-    let plot = plot.map(|to| plot::stage_drawing(to, |scale| Roofline::new(&session, scale)));
+    let plot = plot.map(|to| plot::stage(to, |scale| Roofline::new(&session, scale)));
     let plot = plot.transpose()?;
-    let scaling =
-        scaling.map(|to| plot::stage_drawing(to, |scale| ScalingPlot::new(&session, scale)));
+    let scaling = scaling.map(|to| plot::stage(to, |scale| ScalingPlot::new(&session, scale)));
     let scaling = scaling.transpose()?;
     json.map(|json| json.commit()).transpose()?;
     plot.map(|plot| plot.commit()).transpose()?;

@@ -1,18 +1,16 @@
 //! The roofline of the widest instruction set measured (Williams, Waterman and Patterson 2009):
 //! GFLOP/s against FLOP per byte, under what the multiply-adds and the memory allow.
 
-use super::diagram::{self, Axis, Entry, Frame, Labels, Pen, Surroundings};
+use super::diagram::{self, Axis, Diagram, Entry, Frame, Labels, Pen, Surroundings};
 use super::measurement::Measurement;
 use super::memory::Level;
 use super::roofs::{Roofs, in_words};
 use super::session::Session;
-use super::workload::Access;
-use crate::plot::Drawing;
+use super::work::Access;
+use crate::plot::Canvas;
 use anyhow::{Context, Result};
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use softdot::Isa;
-use std::error::Error;
 
 /// Room for labels above the highest roof, as a factor of it.
 const HEADROOM: f64 = 2.5;
@@ -76,23 +74,17 @@ impl<'a> Roofline<'a> {
     }
 }
 
-impl Drawing for Roofline<'_> {
-    fn size(&self) -> (u32, u32) {
-        self.frame.size()
+impl Diagram for Roofline<'_> {
+    fn frame(&self) -> &Frame {
+        &self.frame
     }
 
-    fn draw<Backend>(&self, area: &DrawingArea<Backend, Shift>) -> Result<()>
-    where
-        Backend: DrawingBackend<ErrorType: Error + Send + Sync + 'static>,
-    {
-        let pen = Pen::start(area, &self.frame)?;
+    fn draw_contents<Backend: Canvas>(&self, pen: Pen<'_, Backend>) -> Result<()> {
         let mut contents = Contents { pen, line: self, labels: Labels::default() };
         contents.roofs()?;
         contents.points()?;
         contents.numbers()?;
-        contents.roof_labels()?;
-        area.present()?;
-        Ok(())
+        contents.roof_labels()
     }
 }
 
@@ -103,10 +95,7 @@ struct Contents<'a, Backend: DrawingBackend> {
     labels: Labels,
 }
 
-impl<Backend> Contents<'_, Backend>
-where
-    Backend: DrawingBackend<ErrorType: Error + Send + Sync + 'static>,
-{
+impl<Backend: Canvas> Contents<'_, Backend> {
     /// The flat roof of the multiply-adds, and a slope for each level of memory.
     fn roofs(&self) -> Result<()> {
         let frame = &self.line.frame;

@@ -3,7 +3,7 @@
 use super::memory::{Level, Part};
 use super::multiply_add::MultiplyAdds;
 use super::on_isa;
-use super::workload::Access;
+use super::work::Access;
 use rayon::ThreadPool;
 use softdot::{Caches, Isa};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -2,15 +2,13 @@
 //! number of threads. Where a line is level, cost grows as the work does.
 
 use super::catalogue::MOST_SCALING_PAIRS;
-use super::diagram::{self, Axis, Entry, Frame, Labels, Pen, Surroundings};
+use super::diagram::{self, Axis, Diagram, Entry, Frame, Labels, Pen, Surroundings};
 use super::roofs::in_words;
 use super::session::Session;
 use super::workload::Workload;
-use crate::plot::Drawing;
+use crate::plot::Canvas;
 use anyhow::{Context, Result, ensure};
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use std::error::Error;
 
 /// Room above and below the times, as a factor: more than labels need, so that small differences
 /// look small.
@@ -89,10 +87,7 @@ impl ScalingPlot {
         self.frame.at(point.keys, point.ns_per_pair)
     }
 
-    fn lines<Backend>(&self, pen: &Pen<'_, Backend>) -> Result<()>
-    where
-        Backend: DrawingBackend<ErrorType: Error + Send + Sync + 'static>,
-    {
+    fn lines<Backend: Canvas>(&self, pen: &Pen<'_, Backend>) -> Result<()> {
         for &threads in &self.threads {
             let colour = self.colour(threads);
             let points = self.points.iter().filter(|point| point.threads == threads);
@@ -106,10 +101,7 @@ impl ScalingPlot {
     }
 
     /// The times, above their points.
-    fn labels<Backend>(&self, pen: &Pen<'_, Backend>) -> Result<()>
-    where
-        Backend: DrawingBackend<ErrorType: Error + Send + Sync + 'static>,
-    {
+    fn labels<Backend: Canvas>(&self, pen: &Pen<'_, Backend>) -> Result<()> {
         let radius = self.frame.point_radius();
         let mut labels = Labels::default();
         for point in &self.points {
@@ -130,20 +122,14 @@ impl ScalingPlot {
     }
 }
 
-impl Drawing for ScalingPlot {
-    fn size(&self) -> (u32, u32) {
-        self.frame.size()
+impl Diagram for ScalingPlot {
+    fn frame(&self) -> &Frame {
+        &self.frame
     }
 
-    fn draw<Backend>(&self, area: &DrawingArea<Backend, Shift>) -> Result<()>
-    where
-        Backend: DrawingBackend<ErrorType: Error + Send + Sync + 'static>,
-    {
-        let pen = Pen::start(area, &self.frame)?;
+    fn draw_contents<Backend: Canvas>(&self, pen: Pen<'_, Backend>) -> Result<()> {
         self.lines(&pen)?;
-        self.labels(&pen)?;
-        area.present()?;
-        Ok(())
+        self.labels(&pen)
     }
 }
 

@@ -3,9 +3,11 @@
 use super::machine::Machine;
 use super::measurement::{Measurement, Plain};
 use super::memory::Level;
+use super::prepare::prepare;
 use super::roofs::{Roofs, in_words};
 use super::timing::{Effort, Timing};
-use super::workload::{Trial, Workload};
+use super::trial::Trial;
+use super::workload::Workload;
 use crate::args::Bench;
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -125,7 +127,7 @@ impl Run<'_> {
     fn measure(&mut self, workload: &Workload, isas: &[Isa]) -> Result<()> {
         let workloads = std::iter::once(workload).chain(workload.plain.as_deref());
         let mut trials =
-            workloads.map(|workload| workload.task.prepare()).collect::<Result<Vec<_>>>()?;
+            workloads.map(|workload| prepare(&workload.task)).collect::<Result<Vec<_>>>()?;
         for &isa in isas {
             for pool in pools_for(workload, self.pools) {
                 let effort = self.effort;

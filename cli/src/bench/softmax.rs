@@ -1,7 +1,8 @@
 //! The softmax of rows by themselves as a trial.
 
 use super::inputs::{largest, numbers, relative_error, sample};
-use super::workload::{SoftmaxTask, Trial};
+use super::task::SoftmaxTask;
+use super::trial::Trial;
 use anyhow::Result;
 use softdot::{Isa, Primitives, reference};
 

@@ -4,7 +4,7 @@ use super::measurement::Measurement;
 use super::memory::Level;
 use super::roofs::Roofs;
 use super::session::Session;
-use super::workload::Access;
+use super::work::Access;
 use std::fmt::Write;
 
 const NOTES: &str = "\

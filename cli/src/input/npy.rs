@@ -5,7 +5,9 @@
 //! the memory. Here it is the one dictionary that the format defines (NEP 1), and every number in
 //! it is checked against the file's length first.
 
-use super::{Array, AxisOrder, ByteOrder, Contents, ElementType, Stored, byte_count, open};
+use super::array::{Array, AxisOrder, byte_count};
+use super::contents::{ByteOrder, Contents, ElementType, Stored};
+use super::file::open;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::Read;
@@ -40,7 +42,7 @@ pub(super) fn read<C: Contents>(path: &Path) -> Result<Array<C>> {
         "expected {bytes} bytes of data for shape {shape:?}, found {found}"
     );
     let contents = (element.read)(Stored { file: &mut file, bytes, byte_order })?;
-    Ok(Array { contents, shape, order })
+    Ok(Array::new(contents, shape, order))
 }
 
 /// The element type of a name such as `<f4`, and its byte order; single bytes have `|` for it.

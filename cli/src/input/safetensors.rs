@@ -1,6 +1,8 @@
 //! Reading tensors of safetensors files: the header and the part that is asked for, no more.
 
-use super::{Array, AxisOrder, ByteOrder, Contents, ElementType, Stored, byte_count, open};
+use super::array::{Array, AxisOrder, byte_count};
+use super::contents::{ByteOrder, Contents, ElementType, Stored};
+use super::file::open;
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -31,7 +33,7 @@ pub(super) fn read<C: Contents>(
     file.seek(SeekFrom::Start(start))?;
     let contents =
         (element.read)(Stored { file: &mut file, bytes, byte_order: ByteOrder::Little })?;
-    Ok(Array { contents, shape, order: AxisOrder::C })
+    Ok(Array::new(contents, shape, AxisOrder::C))
 }
 
 fn element_type<C: Contents>(dtype: Dtype) -> Result<&'static ElementType<C>> {

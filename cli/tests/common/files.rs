@@ -85,7 +85,7 @@ fn elements<const SIZE: usize>(path: &Path, descr: &str, shape: &[usize]) -> Vec
 }
 
 /// The files of the model's activations.
-pub const CAT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/minilm-cat.safetensors");
+pub const CAT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/minilm-cat.safetensors");
 
 /// A tensor of a safetensors file: its shape and numbers.
 pub fn tensor(path: &str, name: &str) -> (Vec<usize>, Vec<f32>) {

@@ -4,7 +4,7 @@
 //! operation allocates its result; the interface takes no memory of the caller's, so allocating is
 //! inside the time.
 
-use super::Peer;
+use super::peer::Peer;
 use crate::problem::Problem;
 use crate::workload::Workload;
 use anyhow::{Context, Result};

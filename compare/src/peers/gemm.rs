@@ -4,8 +4,9 @@
 //! takes whole heads (measured to be faster than sharing each head's product); with fewer, gemm
 //! shares the product.
 
+use super::heads;
+use super::peer::Peer;
 use super::softmax::Softmax;
-use super::{Peer, heads};
 use crate::problem::Problem;
 use crate::workload::Workload;
 use anyhow::Result;

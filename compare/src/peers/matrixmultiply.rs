@@ -4,7 +4,7 @@
 //! after the other: their number is the process's, so heads cannot be given to threads of ours
 //! where one head alone is to be shared, too. The softmax runs on the current rayon pool.
 
-use super::Peer;
+use super::peer::Peer;
 use super::softmax::Softmax;
 use super::transposed::TransposedKeys;
 use crate::problem::Problem;

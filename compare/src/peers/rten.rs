@@ -3,9 +3,10 @@
 //! Scaling is free, a factor of the product. Heads, blocks of a head's product and rows of its
 //! softmax are shared among the threads of the current rayon pool.
 
+use super::heads;
+use super::peer::Peer;
 use super::softmax::Softmax;
 use super::transposed::TransposedKeys;
-use super::{Peer, heads};
 use crate::problem::Problem;
 use crate::workload::Workload;
 use anyhow::Result;

@@ -3,7 +3,7 @@
 //!
 //! Threads are those of the current rayon pool; work too small to share stays on one.
 
-use super::Peer;
+use super::peer::Peer;
 use crate::problem::Problem;
 use crate::workload::Workload;
 use anyhow::Result;

@@ -1,25 +1,10 @@
 //! What workloads have between scores and weights, and what it does to a score in f64.
 
 use super::super::inputs::numbers;
-use super::super::workload::AttentionTask;
+use super::super::task::{Adjustment, AttentionTask};
 use softdot::{Attention, TensorRef, alibi_slopes};
 
-/// One of the options between scores and weights.
-#[derive(Clone, Copy, Debug)]
-pub enum Adjustment {
-    /// A soft cap on scores.
-    Softcap,
-    /// A bias for each pair of each head.
-    Bias,
-    /// ALiBi with the standard slopes.
-    Alibi,
-    /// A truth value for each pair of each head, three quarters of them true.
-    Mask,
-    /// A sink for each head.
-    Sinks,
-}
-
-/// Its data.
+/// An adjustment's data.
 pub enum AdjustmentData {
     Softcap(f32),
     Bias(Vec<f32>),

@@ -1,30 +1,9 @@
 //! Queries or keys in the type that a workload asks for.
 
 use super::super::inputs::numbers;
+use super::super::task::NumberType;
 use half::{bf16, f16};
 use softdot::{TensorRef, View};
-
-/// Types of queries and keys.
-#[derive(Clone, Copy, Debug)]
-pub enum NumberType {
-    /// `f32`
-    F32,
-    /// `half::f16`
-    F16,
-    /// `half::bf16`
-    Bf16,
-}
-
-impl NumberType {
-    /// Bytes of a number.
-    pub fn size(self) -> usize {
-        match self {
-            NumberType::F32 => size_of::<f32>(),
-            NumberType::F16 => size_of::<f16>(),
-            NumberType::Bf16 => size_of::<bf16>(),
-        }
-    }
-}
 
 /// Numbers, as the call reads them and as the check does.
 pub struct Operand {
