@@ -86,7 +86,7 @@ pub enum KeySource {
 
 /// Where tiles read values from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ValueSource {
+pub enum ValueSource {
     /// The caller's rows: for few query rows.
     RowMajor,
     /// Panels that this call packs, shared by all rows of a head.
@@ -108,31 +108,34 @@ pub enum Path {
 
 /// What the plan has to know of a problem.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Workload {
+pub struct Workload {
     /// Key heads over the whole batch.
-    pub(crate) heads: usize,
+    pub heads: usize,
     /// Query rows per key head.
-    pub(crate) rows: usize,
-    pub(crate) keys: usize,
-    pub(crate) head_dim: usize,
-    pub(crate) key_layout: KeyLayout,
+    pub rows: usize,
+    /// Keys of a head.
+    pub keys: usize,
+    /// Dimensions of queries and keys.
+    pub head_dim: usize,
+    /// How keys lie in memory.
+    pub key_layout: KeyLayout,
     /// Columns of the values; 0 if there is no output.
-    pub(crate) v_dim: usize,
+    pub v_dim: usize,
     /// Whether the values are rows of contiguous f32 columns, whole panels of them.
-    pub(crate) values_are_panels: bool,
+    pub values_are_panels: bool,
     /// Whether exponentials follow the scores.
-    pub(crate) softmax: bool,
+    pub softmax: bool,
     /// Whether no option but those of position changes the weights.
-    pub(crate) only_positions: bool,
+    pub only_positions: bool,
     /// Bytes of the result with an element for each pair; 0 if there is none.
-    pub(crate) pair_bytes: usize,
+    pub pair_bytes: usize,
     /// Whether there are results with an element for each row.
-    pub(crate) row_results: bool,
+    pub row_results: bool,
 }
 
 /// How the caller's keys lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyLayout {
+pub enum KeyLayout {
     /// Rows of contiguous dimensions, aligned to words.
     Words,
     /// Any other strides.
@@ -589,6 +592,3 @@ impl fmt::Display for Plan {
         write!(f, "; {} KiB of workspace", self.workspace_bytes.div_ceil(1024))
     }
 }
-
-#[cfg(test)]
-mod tests;

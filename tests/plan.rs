@@ -1,11 +1,12 @@
-//! Plans for machines that are not at hand.
+//! Plans for machines that are not at hand: a pure function of the workload, the instruction set, the
+//! threads and the cache sizes.
 
-use super::{KeyLayout, KeySource, Path, Plan, Step, ValueSource, Workload};
-use crate::caches::Caches;
-use crate::isa::Isa;
-use crate::layout::{PANEL, SEGMENT};
-use alloc::vec;
-use alloc::vec::Vec;
+use softdot::testing::{KeyLayout, MAX_BLOCK_ROWS, Planned, ValueSource, Workload, plan};
+use softdot::{Caches, Isa, KeySource, Path};
+
+/// Keys of a panel, and of a segment.
+const PANEL: usize = 16;
+const SEGMENT: usize = 1024;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -72,10 +73,10 @@ fn workloads() -> Vec<Workload> {
     workloads
 }
 
-fn each_plan(check: impl Fn(&Workload, &Caches, &Plan)) {
+fn each_plan(with_tasks: bool, check: impl Fn(&Workload, &Caches, &Planned)) {
     for (isa, threads, caches) in machines() {
-        for workload in workloads() {
-            check(&workload, &caches, &Plan::new(&workload, isa, threads, &caches));
+        for workload in workloads().into_iter().filter(|w| !with_tasks || w.rows <= 4096) {
+            check(&workload, &caches, &plan(&workload, isa, threads, &caches, with_tasks));
         }
     }
 }
@@ -84,43 +85,36 @@ fn each_plan(check: impl Fn(&Workload, &Caches, &Plan)) {
 /// segments.
 #[test]
 fn tasks_cover_everything_once() {
-    each_plan(|workload, _, plan| {
-        if workload.rows > 4096 {
-            return;
-        }
+    each_plan(true, |workload, _, planned| {
+        let plan = &planned.plan;
         let mut met = vec![0; workload.heads * workload.rows];
-        for wave in 0..plan.heads.div_ceil(plan.wave_heads) {
-            let first = wave * plan.wave_heads;
-            let heads = first..plan.heads.min(first + plan.wave_heads);
-            let [_, (step, tasks), _] = plan.steps();
-            assert_eq!(step, Step::Compute);
-            for task in (0..tasks).map(|task| plan.task(&heads, task)) {
-                for block in task.blocks.clone().map(|block| plan.block(block)) {
-                    assert!(block.heads.len() == 1 || block.rows == (0..workload.rows), "{plan}");
-                    for head in block.heads.clone() {
-                        for row in block.rows.clone() {
-                            met[head * workload.rows + row] += task.segments.len();
-                        }
+        for task in &planned.tasks {
+            for [heads, rows] in &task.blocks {
+                assert!(heads.len() == 1 || *rows == (0..workload.rows), "{plan}");
+                for head in heads.clone() {
+                    for row in rows.clone() {
+                        met[head * workload.rows + row] += task.segments.len();
                     }
                 }
-                assert!(plan.kept_by(&task).end <= plan.kept_segments(), "{plan}");
             }
+            assert!(task.kept.end <= planned.kept_segments, "{plan}");
         }
-        assert!(met.iter().all(|&met| met == plan.segments()), "{workload:?}: {plan}");
+        let segments = workload.keys.div_ceil(SEGMENT);
+        assert!(met.iter().all(|&met| met == segments), "{workload:?}: {plan}");
     });
 }
 
 /// Blocks are whole tiles unless a head has fewer rows, and at most as many rows as pay for a panel.
 #[test]
 fn blocks_are_whole_tiles() {
-    each_plan(|workload, _, plan| {
-        let tile = plan.isa.tile();
+    each_plan(false, |workload, _, planned| {
+        let (plan, [tile_rows, _]) = (&planned.plan, planned.tile);
         let rows = plan.block_rows / plan.block_heads;
-        assert!(plan.block_rows <= super::MAX_BLOCK_ROWS, "{workload:?}: {plan}");
+        assert!(plan.block_rows <= MAX_BLOCK_ROWS, "{workload:?}: {plan}");
         match plan.path {
             Path::SmallHeads => assert_eq!(plan.block_heads, 1),
-            Path::RowBlocks => assert!(
-                rows == workload.rows || rows.is_multiple_of(tile.rows),
+            _ => assert!(
+                rows == workload.rows || rows.is_multiple_of(tile_rows),
                 "{workload:?}: {plan}"
             ),
         }
@@ -128,53 +122,55 @@ fn blocks_are_whole_tiles() {
 }
 
 /// What is meant to stay in a cache does: the scores of a block in L2 where packed keys come from
-/// L3 at most, the keys of a pass in an eighth of L2.
+/// L3 at most, the keys of a pass in an eighth of L2, the values of a pass in half of L1.
 #[test]
 fn working_sets_fit_their_caches() {
-    each_plan(|workload, caches, plan| {
+    each_plan(false, |workload, caches, planned| {
+        let (plan, [tile_rows, panels]) = (&planned.plan, planned.tile);
         if plan.path == Path::SmallHeads {
             return;
         }
-        let tile = plan.isa.tile();
-        let row_bytes = plan.kept_segments() * plan.score_pitch() * size_of::<f32>();
-        let packed = plan.packed_elements() * size_of::<f32>();
-        if packed <= caches.l3 / 2 && plan.splits == 1 {
-            let scores = plan.block_rows * row_bytes;
+        if planned.packed_key_bytes <= caches.l3 / 2 && plan.splits == 1 {
+            let scores = planned.score_bytes;
             assert!(
-                scores <= caches.l2 || plan.block_rows <= tile.rows,
+                scores <= caches.l2 || plan.block_rows <= tile_rows,
                 "{workload:?}: {plan}: {scores} bytes of scores"
             );
         }
-        let pass = plan.pass_keys * workload.head_dim * size_of::<f32>();
-        assert!(pass <= caches.l2 / 8 || plan.pass_keys == PANEL, "{workload:?}: {plan}");
-        if plan.has_output() {
-            let columns = match plan.value_source {
-                ValueSource::PackPerCall => tile.panels * PANEL,
-                ValueSource::RowMajor | ValueSource::PackPerPass => plan.value_pitch(),
+        let pass = planned.pass_keys * workload.head_dim * size_of::<f32>();
+        assert!(pass <= caches.l2 / 8 || planned.pass_keys == PANEL, "{workload:?}: {plan}");
+        assert!(planned.pass_keys.is_multiple_of(PANEL) && planned.pass_keys <= SEGMENT);
+        if workload.v_dim > 0 {
+            let columns = match planned.value_source {
+                ValueSource::PackPerCall => panels * PANEL,
+                _ => workload.v_dim.next_multiple_of(PANEL),
             };
-            let values = plan.value_pass_keys * columns * size_of::<f32>();
-            assert!(values <= caches.l1 / 2 || plan.value_pass_keys == PANEL, "{workload:?}");
-            let keys = plan.value_pass_keys;
+            let keys = planned.value_pass_keys;
+            let values = keys * columns * size_of::<f32>();
+            assert!(values <= caches.l1 / 2 || keys == PANEL, "{workload:?}: {values}");
             assert!(SEGMENT.is_multiple_of(keys) || keys >= workload.keys, "{workload:?}");
         }
-        assert!(plan.pass_keys.is_multiple_of(PANEL) && plan.pass_keys <= SEGMENT);
     });
 }
 
 /// Without a result for each pair, memory does not grow with rows × keys.
 #[test]
-fn row_results_need_no_row_of_scores() {
+fn outputs_need_no_rows_of_scores() {
     let caches = Caches { l1: 32 * KIB, l2: MIB, l3: 32 * MIB };
-    let long = Workload { pair_bytes: 0, row_results: true, ..workload(1, 1, 10_000_000, 64) };
+    let (v_dim, pair_bytes, row_results) = (64, 0, true);
+    let long = Workload { v_dim, pair_bytes, row_results, ..workload(1, 1, 10_000_000, 64) };
+    let segments = 10_000_000usize.div_ceil(SEGMENT);
     for threads in [1, 64] {
-        let plan = Plan::new(&long, Isa::Avx2, threads, &caches);
-        // One segment of scores per task, and three states per segment.
-        let bound = 2 * MIB + threads * super::TASKS_PER_THREAD * 64 * KIB;
+        let plan = plan(&long, Isa::Avx2, threads, &caches, false).plan;
+        // For each segment two states of 16 rows and a node of the output, for each task one segment
+        // of scores, for each thread what it has for itself.
+        let states = segments * (2 * 16 * 4 + 2 * 16 * 4 + v_dim * 4);
+        let bound = states + (threads * 16 + 1) * 64 * KIB;
         assert!(plan.workspace_bytes <= bound, "{plan}");
     }
-    let square = Workload { pair_bytes: 0, row_results: true, ..workload(1, 131_072, 131_072, 64) };
-    let plan = Plan::new(&square, Isa::Avx2, 1, &caches);
-    let packed = 131_072 * 64 * size_of::<f32>();
+    let square = Workload { v_dim, pair_bytes, row_results, ..workload(1, 131_072, 131_072, 64) };
+    let plan = plan(&square, Isa::Avx2, 1, &caches, false).plan;
+    let packed = 2 * 131_072 * 64 * size_of::<f32>();
     assert!(plan.workspace_bytes <= packed + 2 * MIB, "{plan}");
 }
 
@@ -183,16 +179,16 @@ fn row_results_need_no_row_of_scores() {
 fn sources_and_paths_follow_from_the_extents() {
     let caches = Caches::ASSUMED;
     for isa in Isa::ALL {
-        let tile = isa.tile();
-        let plan = |workload: &Workload| Plan::new(workload, isa, 1, &caches);
-        let few = tile.max_row_major_rows;
+        let plan = |workload: &Workload| plan(workload, isa, 1, &caches, false).plan;
+        let machine = softdot::testing::plan(&workload(1, 1, 1, 1), isa, 1, &caches, false);
+        let few = machine.max_row_major_rows;
         assert_eq!(plan(&workload(2, few, 100, 64)).key_source, KeySource::RowMajor);
         assert_eq!(plan(&workload(2, few + 1, 100, 64)).key_source, KeySource::PackPerCall);
         let strided = Workload { key_layout: KeyLayout::Strided, ..workload(2, 1, 100, 64) };
         assert_eq!(plan(&strided).key_source, KeySource::PackPerCall);
         let panels = Workload { key_layout: KeyLayout::Panels, ..workload(2, 1, 100, 64) };
         assert_eq!(plan(&panels).key_source, KeySource::Prepacked);
-        let keys = tile.panels * PANEL;
+        let keys = machine.tile[1] * PANEL;
         assert_eq!(plan(&workload(2, 100, keys, 64)).path, Path::SmallHeads);
         assert_eq!(plan(&workload(2, 100, keys + 1, 64)).path, Path::RowBlocks);
         let masked = Workload { only_positions: false, ..workload(2, 100, keys, 64) };
@@ -204,16 +200,11 @@ fn sources_and_paths_follow_from_the_extents() {
 #[test]
 fn threads_and_stores_follow_from_sizes() {
     let caches = Caches { l1: 32 * KIB, l2: MIB, l3: 32 * MIB };
-    let plan = Plan::new(&workload(1, 1, 131_072, 128), Isa::Avx2, 8, &caches);
-    assert_eq!(plan.splits, 128);
-    let plan = Plan::new(&workload(8, 2048, 2048, 128), Isa::Avx2, 2, &caches);
-    assert!(plan.splits == 1 && plan.nontemporal, "{plan}");
-    assert!(!Plan::new(&workload(8, 512, 512, 64), Isa::Avx2, 2, &caches).nontemporal);
-}
-
-/// Nothing to compute needs no memory for scores.
-#[test]
-fn empty_workloads_are_empty() {
-    let plan = Plan::new(&workload(0, 0, 0, 0), Isa::Scalar, 4, &Caches::ASSUMED);
-    assert!(plan.is_empty());
+    let plan = |workload, threads| plan(&workload, Isa::Avx2, threads, &caches, false);
+    assert_eq!(plan(workload(1, 1, 131_072, 128), 8).plan.splits, 128);
+    let large = plan(workload(8, 2048, 2048, 128), 2).plan;
+    assert!(large.splits == 1 && large.nontemporal, "{large}");
+    assert!(!plan(workload(8, 512, 512, 64), 2).plan.nontemporal);
+    // Nothing to compute is nothing.
+    assert!(plan(workload(0, 0, 0, 0), 4).is_empty);
 }
