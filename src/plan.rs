@@ -266,16 +266,24 @@ impl Plan {
         let pass_panels = (caches.l2 / 8).checked_div(pass_bytes).unwrap_or(usize::MAX);
         self.pass_keys = pass_panels.clamp(1, SEGMENT / PANEL) * PANEL;
         // The values of a pass stay in half of L1: one group of panels of them, or all columns where
-        // they are read as they lie.
+        // they are packed pass by pass; in a quarter where the next pass is prefetched meanwhile.
         let value_columns = match self.value_source {
             ValueSource::PackPerCall => tile.panels * PANEL,
             ValueSource::RowMajor | ValueSource::PackPerPass => self.value_pitch().max(PANEL),
         };
-        let value_keys = caches.l1 / 2 / size_of::<f32>() / value_columns;
+        let value_bytes = match self.value_source {
+            ValueSource::RowMajor => caches.l1 / 4,
+            ValueSource::PackPerCall | ValueSource::PackPerPass => caches.l1 / 2,
+        };
+        let value_keys = value_bytes / size_of::<f32>() / value_columns;
         let value_keys = 1 << value_keys.clamp(PANEL, SEGMENT).ilog2();
         self.value_pass_keys = value_keys.min(self.keys.next_multiple_of(PANEL).max(PANEL));
         let most = whole_tiles(wanted.min(MAX_BLOCK_ROWS));
         self.block_rows = most.min(self.rows.max(1));
+        if self.key_source == KeySource::RowMajor && self.block_rows <= tile.rows {
+            // One tile of rows meets each key once: nothing to keep in L2.
+            self.pass_keys = SEGMENT;
+        }
         if self.segments() == 1 && self.packed_bytes() <= caches.l1 {
             // Short heads: several share a block, so that each step has enough independent work.
             let in_cache = caches.l2 / 4 / self.packed_bytes().max(1);

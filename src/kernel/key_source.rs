@@ -39,6 +39,18 @@ pub(crate) struct RowMajorKeys<'a, T> {
     pub(crate) words: HeadRows<&'a [f32]>,
     pub(crate) first_key: usize,
     pub(crate) beyond_l2: bool,
+    /// Where the pass is read as several streams.
+    pub(crate) stream: Option<Stream>,
+}
+
+/// A step through keys that are read as [`STREAMS`](super::prefetch_cursor::STREAMS) streams side by
+/// side, a few panels of each in turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream {
+    /// Which stream the step is of.
+    pub(crate) index: usize,
+    /// Keys of each stream.
+    pub(crate) keys: usize,
 }
 
 impl<'a> HeadKeys<'a> {
@@ -121,7 +133,8 @@ impl<'a> HeadKeys<'a> {
 impl<'a, T: Storage> RowMajorKeys<'a, T> {
     #[inline(always)]
     fn new(rows: HeadRows<&'a [T]>, beyond_l2: bool) -> Option<Self> {
-        rows.words().map(|words| RowMajorKeys { rows, words, first_key: 0, beyond_l2 })
+        let stream = None;
+        rows.words().map(|words| RowMajorKeys { rows, words, first_key: 0, beyond_l2, stream })
     }
 
     #[inline(always)]

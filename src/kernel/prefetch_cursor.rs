@@ -9,6 +9,10 @@ use crate::rows::HeadRows;
 use crate::simd::SimdExt;
 use core::ops::Range;
 
+/// Streams that are prefetched side by side. Several ascending streams saturate memory where one does
+/// not: on a Zen 3 four are read 1.4 times as fast as one, with or without prefetch instructions.
+pub(crate) const STREAMS: usize = 4;
+
 /// The next line to prefetch.
 #[derive(Debug)]
 pub(crate) struct PrefetchCursor {
@@ -18,6 +22,8 @@ pub(crate) struct PrefetchCursor {
     lines_per_row: usize,
     /// Distance in elements to a second line, which is prefetched to L2; 0 if none is.
     l2_distance: usize,
+    /// Distance in elements from one of [`STREAMS`] streams to the next; 0 if there is one.
+    stream_distance: usize,
     /// Rows to go, for [`PrefetchCursor::take`].
     rows: usize,
 }
@@ -29,6 +35,7 @@ impl PrefetchCursor {
         line: 0,
         lines_per_row: 1,
         l2_distance: 0,
+        stream_distance: 0,
         rows: 0,
     };
 
@@ -44,6 +51,7 @@ impl PrefetchCursor {
             line: 0,
             lines_per_row,
             l2_distance: 0,
+            stream_distance: 0,
             rows,
         }
     }
@@ -53,6 +61,13 @@ impl PrefetchCursor {
     #[inline(always)]
     pub(crate) fn with_l2_distance(self, rows: usize) -> Self {
         PrefetchCursor { l2_distance: rows * self.row_stride, ..self }
+    }
+
+    /// Prefetches a line of each of [`STREAMS`] streams, so many rows apart, instead of as many lines of
+    /// one.
+    #[inline(always)]
+    pub(crate) fn with_streams(self, rows: usize) -> Self {
+        PrefetchCursor { stream_distance: rows * self.row_stride, ..self }
     }
 
     /// Some rows of a head of any type; nothing of rows that are no words.
@@ -98,18 +113,20 @@ impl PrefetchCursor {
     #[inline(always)]
     pub(crate) fn prefetch_block<S: SimdExt>(&mut self, simd: S) {
         const LINES: usize = TRANSPOSE_WORDS * PANEL / LINE;
+        const { assert!(LINES == STREAMS) };
         // Past the end of a row, it is the next one if rows are dense.
         let next = self.row.wrapping_add(self.line * LINE);
+        let distance = if self.stream_distance > 0 { self.stream_distance } else { LINE };
         for line in 0..LINES {
-            simd.prefetch(next.wrapping_add(line * LINE));
+            simd.prefetch(next.wrapping_add(line * distance));
         }
         if self.l2_distance > 0 {
             let further = next.wrapping_add(self.l2_distance);
             for line in 0..LINES {
-                simd.prefetch_to_l2(further.wrapping_add(line * LINE));
+                simd.prefetch_to_l2(further.wrapping_add(line * distance));
             }
         }
-        self.line += LINES;
+        self.line += if self.stream_distance > 0 { 1 } else { LINES };
         while self.line >= self.lines_per_row {
             self.line -= self.lines_per_row;
             self.row = self.row.wrapping_add(self.row_stride);

@@ -27,10 +27,10 @@
 //! What did not help: prefetching the next panel by instructions (the hardware sees the stream); a
 //! pointer per query row (the loop runs out of integer registers). More in docs/notes/tiles.md.
 
-use super::key_source::{HeadKeys, PanelKeys, RowMajorKeys};
+use super::key_source::{HeadKeys, PanelKeys, RowMajorKeys, Stream};
 use super::lane_masks::exclude;
 use super::pages::prefetch_pages;
-use super::prefetch_cursor::PrefetchCursor;
+use super::prefetch_cursor::{PrefetchCursor, STREAMS};
 use super::row_kernel::{RowKernel, with_row_count};
 use crate::layout::{LINE, PANEL, QUERY_CHUNK, TRANSPOSE_WORDS};
 use crate::rows::Row;
@@ -53,6 +53,16 @@ pub(crate) trait Background<'q> {
 trait Source: Copy {
     /// Whether a single row is better off with registers of half as many lanes.
     const HALF_REGISTERS: bool = false;
+
+    /// Whether a tile of so many rows reads all its keys as several streams side by side.
+    fn wants_streams(&self, _rows: usize, _head_dim: usize) -> bool {
+        false
+    }
+
+    /// The same keys, of which the next step is one of several streams.
+    fn in_stream(self, _: Stream) -> Self {
+        self
+    }
 
     /// How many panels a tile of so many rows may take at a time.
     fn panels_at_once<S: SimdExt>(&self, rows: usize, head_dim: usize) -> usize;
@@ -105,6 +115,17 @@ impl Source for PanelKeys<'_> {
 impl<T: Widen> Source for RowMajorKeys<'_, T> {
     /// f32 come from memory 1.1 times faster by eight lanes, with huge pages.
     const HALF_REGISTERS: bool = T::PER_WORD == 1;
+
+    /// Few rows of keys from beyond L2 are bound by memory. Rows with gaps between them are no stream.
+    #[inline(always)]
+    fn wants_streams(&self, rows: usize, head_dim: usize) -> bool {
+        self.beyond_l2 && rows <= 4 && self.words.row_stride * T::PER_WORD == head_dim
+    }
+
+    #[inline(always)]
+    fn in_stream(self, stream: Stream) -> Self {
+        RowMajorKeys { stream: Some(stream), ..self }
+    }
 
     /// What the tile reads and what comes next has to stay in L1. Two panels of narrow elements do,
     /// and for a single row, which has one or two chains a panel, are 1.1 to 1.2 times faster.
@@ -188,7 +209,7 @@ fn row_major_tile<
 >(
     simd: S,
     query: &[[[f32; QUERY_CHUNK]; ROWS]],
-    &RowMajorKeys { rows: elements, words, first_key, beyond_l2 }: &RowMajorKeys<'_, T>,
+    &RowMajorKeys { rows: elements, words, first_key, beyond_l2, stream }: &RowMajorKeys<'_, T>,
     head_dim: usize,
 ) -> Sums<S, ROWS, PANELS, REGISTERS> {
     let mut sums = [[[simd.splat_f32s(0.0); REGISTERS]; PANELS]; ROWS];
@@ -198,7 +219,13 @@ fn row_major_tile<
     let keys = PANELS * PANEL;
     let row_words = head_dim / T::PER_WORD;
     let mut next = PrefetchCursor::of_rows(&words, first_key + keys, row_words);
-    if beyond_l2 {
+    if let Some(stream) = stream {
+        // In each step a part of the next panels of all streams: by their next turn they are there.
+        let part = keys / STREAMS;
+        let first = first_key - stream.index * stream.keys + keys + stream.index * part;
+        next = PrefetchCursor::of_rows(&words, first, row_words).with_streams(stream.keys);
+        next = next.with_l2_distance(keys);
+    } else if beyond_l2 {
         next = next.with_l2_distance(2 * PANEL);
         // Rows with gaps between them are no stream.
         if stride == row_words {
@@ -424,10 +451,23 @@ impl<'q, B: Background<'q>, K: Source> RowKernel for PassFrom<'_, 'q, B, K> {
         // Whole panels to which all rows attend.
         let inner_start = in_pass(self.pass.all_rows.start.next_multiple_of(PANEL));
         let inner_end = in_pass(self.pass.all_rows.end / PANEL * PANEL);
-        let mut key = 0;
-        while key < end {
-            let inner = if key < inner_start { 0 } else { inner_end.saturating_sub(key) };
-            key += if at_once == 4 && inner >= 4 * PANEL {
+        // Streams of whole units of panels, all of them attended.
+        let unit = at_once.min(2) * PANEL;
+        let streamed = self.keys.wants_streams(ROWS, self.pass.head_dim)
+            && inner_start == 0
+            && inner_end == end
+            && end.is_multiple_of(STREAMS * unit);
+        let mut position = 0;
+        while position < end {
+            let mut key = position;
+            let mut inner = if key < inner_start { 0 } else { inner_end.saturating_sub(key) };
+            if streamed {
+                let (index, keys) = (position / unit % STREAMS, end / STREAMS);
+                key = index * keys + position / (STREAMS * unit) * unit;
+                inner = unit;
+                self.keys = self.keys.in_stream(Stream { index, keys });
+            }
+            position += if at_once == 4 && inner >= 4 * PANEL {
                 self.step::<S, ROWS, 4, REGISTERS>(simd, key, true)
             } else if at_once >= 2 && inner >= 2 * PANEL {
                 self.step::<S, ROWS, 2, REGISTERS>(simd, key, true)

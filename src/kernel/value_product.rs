@@ -1,6 +1,7 @@
 //! The product of a segment's exponentials with the values of their keys, for the rows of one head.
 
 use super::block_rows::BlockRows;
+use super::pages::prefetch_pages;
 use super::row_kernel::with_row_count;
 use super::score_buffer::ScoreBuffer;
 use super::value_pack::pack_values;
@@ -58,6 +59,9 @@ pub(crate) fn add_value_product<S: SimdExt>(
     let mut first = all.start / pass_keys * pass_keys;
     while first < all.end {
         let keys = first..all.end.min(first + pass_keys);
+        if plan.value_source == ValueSource::RowMajor && plan.beyond_l2 {
+            values.prefetch_pages(simd, keys.clone());
+        }
         let source = values.pass_of(plan.value_source, first, pass_keys, plan.v_dim);
         for tiles in tiles[..count].chunk_by(|a, b| a.rows == b.rows) {
             let work = ValueTiles {
@@ -85,6 +89,16 @@ pub(crate) fn add_value_product<S: SimdExt>(
 }
 
 impl HeadValues<'_> {
+    /// Prefetches the pages of the next passes, if rows are an ascending stream without gaps.
+    #[inline(always)]
+    fn prefetch_pages<S: SimdExt>(&self, simd: S, keys: Range<usize>) {
+        if let Elements::F32(data) = self.rows.data {
+            let start = data.as_ptr().wrapping_add(keys.start * self.rows.row_stride);
+            let end = data.as_ptr().wrapping_add(keys.end * self.rows.row_stride);
+            prefetch_pages(simd, start..end);
+        }
+    }
+
     /// The values of the pass that begins with a key.
     #[inline(always)]
     fn pass_of(

@@ -120,6 +120,9 @@ impl ValueTiles<'_> {
 type Sums<S, const ROWS: usize, const PANELS: usize, const REGISTERS: usize> =
     [[[<S as pulp::Simd>::f32s; REGISTERS]; PANELS]; ROWS];
 
+/// Distance in passes to lines that are prefetched to L2.
+const L2_PASSES: usize = 4;
+
 /// Keys that are unrolled.
 const UNROLL: usize = 8;
 
@@ -156,7 +159,9 @@ fn multiply_rows<S: SimdExt, const ROWS: usize, const PANELS: usize, const REGIS
     for key in 0..exponentials[0].len() {
         let row = &values[key * row_stride..][..PANELS * PANEL];
         for line in 0..PANELS * PANEL / LINE {
-            simd.prefetch(row.as_ptr().wrapping_add(ahead + line * LINE));
+            let line = row.as_ptr().wrapping_add(line * LINE);
+            simd.prefetch(line.wrapping_add(ahead));
+            simd.prefetch_to_l2(line.wrapping_add(L2_PASSES * ahead));
         }
         let (registers, _) = S::as_simd_f32s(row).0.as_chunks::<REGISTERS>();
         let values = from_fn(|i| registers[i]);
