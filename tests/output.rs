@@ -14,8 +14,8 @@ use common::{
 };
 use proptest::prelude::*;
 use softdot::{
-    Attention, Causal, Error, Isa, KeysValues, Outputs, PackedKeys, TensorMut, TensorRef, Threads,
-    View, Workspace,
+    Attention, Causal, Error, Isa, KeysValues, Logits, Outputs, PackedKeys, TensorMut, TensorRef,
+    Threads, View, Workspace,
 };
 
 /// What a call is compared with.
@@ -494,4 +494,75 @@ fn values_in_the_memory_of_the_keys() {
         let own = call(&attention, query, (problem.key_view(), copied.view()), sizes, false);
         assert_same_bits(&own.output, &shared.output, isa);
     }
+}
+
+/// All outputs in one call are what each is alone.
+#[test]
+fn any_set_of_outputs_together() {
+    for (rows, keys) in [(1, 40), (5, 7), (20, 1100)] {
+        let v_dim = 9;
+        let extents = Extents::single(rows, keys, 6).with_heads([1, 4, 2]);
+        let problem = Problem::random(extents, 6);
+        let value = values(&extents, v_dim, 6);
+        let keys_values =
+            (problem.key_view(), TensorRef::new(&value, value_shape(&extents, v_dim)));
+        let options = Options::random(&extents, &[Kind::Causal, Kind::Softcap, Kind::Sinks], 3);
+        for isa in isas() {
+            let attention = set_options(&options, isa);
+            let pairs = extents.output_shape();
+            let of_rows = [1, 4, rows, 1];
+            let run = |outputs: Outputs| {
+                let query = problem.query_view();
+                attention.run(query, keys_values, outputs, &mut Workspace::new()).expect("valid");
+            };
+            let memory = |elements: usize| vec![f32::NAN; elements];
+            let (mut weights, mut logits) = (memory(4 * rows * keys), memory(4 * rows * keys));
+            let mut output = memory(4 * rows * v_dim);
+            let (mut lse, mut max) = (memory(4 * rows), memory(4 * rows));
+            run(Outputs::new()
+                .weights(TensorMut::new(&mut weights[..], pairs))
+                .logits(Logits::Biased, TensorMut::new(&mut logits[..], pairs))
+                .output(TensorMut::new(&mut output[..], [1, 4, rows, v_dim]))
+                .lse(TensorMut::new(&mut lse[..], of_rows))
+                .max_logit(TensorMut::new(&mut max[..], of_rows)));
+            let (mut lse_alone, mut max_alone) = (memory(4 * rows), memory(4 * rows));
+            run(Outputs::new().lse(TensorMut::new(&mut lse_alone[..], of_rows)));
+            run(Outputs::new().max_logit(TensorMut::new(&mut max_alone[..], of_rows)));
+            let (query, (key, value)) = (problem.query_view(), keys_values);
+            let what = format!("{isa}, {rows} × {keys}");
+            let alone = attention.weights(query, key).expect("valid");
+            assert_same_bits(&alone, &weights, &what);
+            let alone = attention.logits(query, key, Logits::Biased).expect("valid");
+            assert_same_bits(&alone, &logits, &what);
+            let alone = attention.output(query, key, value).expect("valid");
+            assert_same_bits(&alone, &output, &what);
+            assert_same_bits(&lse_alone, &lse, &what);
+            assert_same_bits(&max_alone, &max, &what);
+        }
+        // Nothing is a set, too.
+        let mut workspace = Workspace::new();
+        let result = serial(Isa::Scalar).run(
+            problem.query_view(),
+            keys_values,
+            Outputs::new(),
+            &mut workspace,
+        );
+        assert_eq!(result, Ok(()));
+    }
+}
+
+/// Memory that cannot be had, in a later pass: nothing is written by an earlier one.
+#[test]
+fn a_call_without_memory_writes_nothing() {
+    // Packed keys of 2⁴⁵ dimensions are more than any address space of today.
+    let data = [0.5f32; 40];
+    let wide = TensorRef::with_strides(&data[..], [1, 1, 40, 1 << 45], [0, 0, 1, 0]);
+    let mut logits = [7.0; 1600];
+    let mut lse = [7.0; 40];
+    let outputs = Outputs::new()
+        .logits(Logits::Scores, TensorMut::new(&mut logits[..], [40, 40]))
+        .lse(TensorMut::new(&mut lse[..], [40, 1]));
+    let error = Attention::new().run(wide, wide, outputs, &mut Workspace::new()).unwrap_err();
+    assert!(matches!(error, Error::Allocation { argument: "workspace", .. }), "{error}");
+    assert!(logits.iter().chain(&lse).all(|&x| x == 7.0));
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Extents, Problem, assert_same_bits, isas, serial};
-use softdot::{Error, PackedKeys, TensorRef};
+use softdot::{Error, Isa, PackedKeys, TensorRef};
 
 /// Keys `first..first + count` of every head of a problem.
 fn keys_from(problem: &Problem, first: usize, count: usize) -> TensorRef<'_> {
@@ -87,4 +87,22 @@ fn what_does_not_fit_changes_nothing() {
     assert!(matches!(packed.append(short).unwrap_err(), Error::OutOfBounds { .. }));
     assert!(matches!(packed.reserve(usize::MAX).unwrap_err(), Error::Overflow { .. }));
     assert_eq!((packed.shape(), packed.is_empty()), ([1, 2, 3, 4], false));
+}
+
+/// A forced instruction set packs, with the same bits; one that the CPU lacks is refused and changes
+/// nothing.
+#[test]
+fn packing_on_a_forced_instruction_set() {
+    let problem = Problem::random(Extents::single(2, 37, 11), 3);
+    for isa in isas() {
+        let mut packed = PackedKeys::new(1, 1, 11).isa(isa);
+        packed.append(problem.key_view()).expect("available");
+        let found = serial(isa).compute(problem.query_view(), &packed).expect("valid");
+        assert_same_bits(&problem.compute(&serial(isa)), &found, isa);
+    }
+    for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
+        let mut packed = PackedKeys::new(1, 1, 11).isa(isa);
+        assert_eq!(packed.append(problem.key_view()), Err(Error::IsaUnavailable { isa }));
+        assert_eq!((packed.len(), packed.capacity()), (0, 0));
+    }
 }

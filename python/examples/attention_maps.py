@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy
 import softdot
 
-DATA = pathlib.Path(__file__).resolve().parents[2] / "data"
+DATA = pathlib.Path(__file__).resolve().parents[2] / "cli" / "data"
 
 
 @dataclass
