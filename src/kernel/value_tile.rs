@@ -16,6 +16,7 @@
 //!    infinite: then the row's result is not finite, and [`super::value_product`] repeats it without
 //!    them.
 
+use super::arrays::map;
 use super::row_kernel::RowKernel;
 use super::value_source::ValuePass;
 use crate::layout::{LINE, PANEL};
@@ -135,15 +136,15 @@ fn multiply_packed<S: SimdExt, const ROWS: usize, const PANELS: usize, const REG
 ) {
     let chunks = exponentials[0].len() / UNROLL;
     for chunk in 0..chunks {
-        let values = values.map(|values| &values.as_chunks::<UNROLL>().0[chunk]);
-        let exponentials = exponentials.map(|row| &row.as_chunks::<UNROLL>().0[chunk]);
+        let values = map(values, |values| &values.as_chunks::<UNROLL>().0[chunk]);
+        let exponentials = map(exponentials, |row| &row.as_chunks::<UNROLL>().0[chunk]);
         for key in 0..UNROLL {
-            multiply_add(simd, exponentials.map(|row| row[key]), values.map(|v| v[key]), sums);
+            multiply_add(simd, map(exponentials, |row| row[key]), map(values, |v| v[key]), sums);
             simd.scheduling_barrier();
         }
     }
     for key in chunks * UNROLL..exponentials[0].len() {
-        multiply_add(simd, exponentials.map(|row| row[key]), values.map(|v| v[key]), sums);
+        multiply_add(simd, map(exponentials, |row| row[key]), map(values, |v| v[key]), sums);
     }
 }
 
@@ -165,7 +166,7 @@ fn multiply_rows<S: SimdExt, const ROWS: usize, const PANELS: usize, const REGIS
         }
         let (registers, _) = S::as_simd_f32s(row).0.as_chunks::<REGISTERS>();
         let values = from_fn(|i| registers[i]);
-        multiply_add(simd, exponentials.map(|row| row[key]), values, sums);
+        multiply_add(simd, map(exponentials, |row| row[key]), values, sums);
         simd.scheduling_barrier();
     }
 }

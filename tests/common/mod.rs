@@ -43,14 +43,28 @@ pub fn thinned<T>(cases: Vec<T>, stride: usize) -> Vec<T> {
     cases.into_iter().step_by(scaled_down(1, stride)).collect()
 }
 
-/// The instruction sets under test: those of the machine, then the emulated widths.
+/// The instruction sets under test: those of the machine, then the emulated widths. Where a CPU is
+/// emulated and slow, `SOFTDOT_TEST_ONLY_ISA` names the one that the run is for.
 pub fn isas() -> Vec<Isa> {
-    Isa::available().chain(Isa::EMULATED).collect()
+    match only() {
+        Some(isa) => vec![isa],
+        None => Isa::available().chain(Isa::EMULATED).collect(),
+    }
+}
+
+fn only() -> Option<Isa> {
+    let name = std::env::var("SOFTDOT_TEST_ONLY_ISA").ok()?;
+    let isa: Isa = name.parse().expect("the name of an instruction set");
+    assert!(isa.is_available(), "this CPU lacks {isa}");
+    Some(isa)
 }
 
 /// The instruction sets with vector instructions, widest first; the scalar one if there are none.
 pub fn fast_isas() -> Vec<Isa> {
-    let mut isas: Vec<Isa> = Isa::available().filter(|&isa| isa != Isa::Scalar).collect();
+    let mut isas: Vec<Isa> = match only() {
+        Some(isa) => vec![isa],
+        None => Isa::available().filter(|&isa| isa != Isa::Scalar).collect(),
+    };
     if isas.is_empty() {
         isas.push(Isa::Scalar);
     }

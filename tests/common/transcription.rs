@@ -124,11 +124,11 @@ pub struct RowResults {
 }
 
 /// The softmax of a row of logits and a sink, all in log2 units, and its product with values.
-fn softmax_log2(
+fn softmax_log2<'v>(
     logits: &[Logit],
     sink: f32,
     v_dim: usize,
-    value: &dyn Fn(usize) -> Vec<f32>,
+    value: &dyn Fn(usize) -> &'v [f32],
 ) -> RowResults {
     let mut weights = Vec::with_capacity(logits.len());
     let nodes: Vec<Node> = (logits.chunks(SEGMENT).enumerate())
@@ -139,7 +139,7 @@ fn softmax_log2(
             for (j, e) in weights[first..].iter().enumerate() {
                 if v_dim > 0 && logits[j].is_some() {
                     for (sum, v) in output.iter_mut().zip(value(i * SEGMENT + j)) {
-                        *sum = e.mul_add(v, *sum);
+                        *sum = e.mul_add(*v, *sum);
                     }
                 }
             }
@@ -206,7 +206,7 @@ pub fn scaled_softmax(row: &[f32], scale: f32) -> Vec<f32> {
     let factor = log2_units(scale);
     let logits: Vec<Logit> =
         row.iter().map(|element| Some(kept_finite(element * factor, || element * scale))).collect();
-    softmax_log2(&logits, f32::NEG_INFINITY, 0, &|_| vec![]).weights
+    softmax_log2(&logits, f32::NEG_INFINITY, 0, &|_| &[]).weights
 }
 
 /// The score of one query row and key: one FMA chain, ascending, from +0.
@@ -223,7 +223,7 @@ pub fn attention(problem: &Problem, stage: Stage, scale: Option<f32>) -> Vec<f32
 pub fn with_options(problem: &Problem, options: &Options, stage: Stage) -> Vec<f32> {
     let mut output = Vec::new();
     for_each_row(problem, options, stage, |row, logits, _| match stage {
-        Stage::Weights => output.extend(row.softmax(&logits, 0, &|_| vec![]).weights),
+        Stage::Weights => output.extend(row.softmax(&logits, 0, &|_| &[]).weights),
         _ => output.extend(logits.into_iter().map(|logit| logit.unwrap_or(f32::NEG_INFINITY))),
     });
     output
@@ -240,7 +240,7 @@ pub fn results(
     let keys = problem.extents.keys;
     let mut results = Vec::new();
     for_each_row(problem, options, Stage::Weights, |row, logits, kv_head| {
-        let value = |j: usize| value[(kv_head * keys + j) * v_dim..][..v_dim].to_vec();
+        let value = |j: usize| value[(kv_head * keys + j) * v_dim..][..v_dim];
         results.push(row.softmax(&logits, v_dim, &value));
     });
     results
@@ -299,11 +299,11 @@ impl Row<'_> {
             .collect()
     }
 
-    fn softmax(
+    fn softmax<'v>(
         &self,
         logits: &[Logit],
         v_dim: usize,
-        value: &dyn Fn(usize) -> Vec<f32>,
+        value: &dyn Fn(usize) -> &'v [f32],
     ) -> RowResults {
         let sinks = self.options.sinks.as_ref();
         let sink = sinks.map_or(f32::NEG_INFINITY, |sinks| log2_units(sinks[self.head]));
