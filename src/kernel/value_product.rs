@@ -92,10 +92,14 @@ impl HeadValues<'_> {
     /// Prefetches the pages of the next passes, if rows are an ascending stream without gaps.
     #[inline(always)]
     fn prefetch_pages<S: SimdExt>(&self, simd: S, keys: Range<usize>) {
-        if let Elements::F32(data) = self.rows.data {
-            let start = data.as_ptr().wrapping_add(keys.start * self.rows.row_stride);
-            let end = data.as_ptr().wrapping_add(keys.end * self.rows.row_stride);
-            prefetch_pages(simd, start..end);
+        match self.rows.data {
+            Elements::F32(data) => {
+                let start = data.as_ptr().wrapping_add(keys.start * self.rows.row_stride);
+                let end = data.as_ptr().wrapping_add(keys.end * self.rows.row_stride);
+                prefetch_pages(simd, start..end);
+            }
+            #[cfg(feature = "half")]
+            Elements::F16(_) | Elements::Bf16(_) => {}
         }
     }
 

@@ -240,7 +240,7 @@ pub fn results(
     let keys = problem.extents.keys;
     let mut results = Vec::new();
     for_each_row(problem, options, Stage::Weights, |row, logits, kv_head| {
-        let value = |j: usize| value[(kv_head * keys + j) * v_dim..][..v_dim];
+        let value = |j: usize| &value[(kv_head * keys + j) * v_dim..][..v_dim];
         results.push(row.softmax(&logits, v_dim, &value));
     });
     results
