@@ -138,7 +138,8 @@ fn working_sets_fit_their_caches() {
             );
         }
         let pass = planned.pass_keys * workload.head_dim * size_of::<f32>();
-        let one_tile = plan.key_source == KeySource::RowMajor && plan.block_rows <= tile_rows;
+        let head_rows = plan.block_rows / plan.block_heads;
+        let one_tile = plan.key_source == KeySource::RowMajor && head_rows <= tile_rows;
         let fits = pass <= caches.l2 / 8 || planned.pass_keys == PANEL;
         assert!(fits || one_tile, "{workload:?}: {plan}");
         assert!(planned.pass_keys.is_multiple_of(PANEL) && planned.pass_keys <= SEGMENT);
