@@ -1,6 +1,15 @@
 //! Attention in f64 as it reads on paper, with every option: one pair at a time, no sharing.
 
-use softdot::{Causal, Stage};
+use softdot::Causal;
+
+/// What `--stage` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Scores,
+    Capped,
+    Biased,
+    Weights,
+}
 
 /// A tensor whose missing or single axes repeat.
 #[derive(Clone, Debug)]
