@@ -122,6 +122,7 @@ answer is checked against f64 before it is timed.
 Examples:
   softdot bench --quick
   softdot bench --json epyc-2026-01-31.jsonl --plot roofline.svg
+  softdot bench --filter output/
   softdot bench --filter decode/ --threads 1
   softdot bench --filter scaling/ --scaling-plot scaling.svg
   softdot bench --compare before.jsonl after.jsonl")]
