@@ -1,16 +1,20 @@
 //! The commands and their options.
 
+mod attention;
+mod call;
 mod threads;
 mod weights;
 
 use crate::plot::PictureFile;
+pub use attention::Attention;
+pub use call::{Call, OutputType, Window};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use softdot::Isa;
 use std::path::PathBuf;
 use threads::thread_count;
-pub use weights::{OutputType, StageName, Weights, Window};
+pub use weights::{StageName, Weights};
 
-/// Attention weights softmax(scale · Q Kᵀ) on this CPU.
+/// Attention softmax(scale · Q Kᵀ) · V and its weights on this CPU.
 #[derive(Debug, Parser)]
 #[command(version, name = "softdot", args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
@@ -19,6 +23,7 @@ Examples:
   softdot --text story --plot story.png    the same for a longer text, with a picture
   softdot info                             which instruction sets run here, and why
   softdot weights --query q.npy --key k.npy --output w.npy
+  softdot attention --query q.npy --key k.npy --value v.npy --output o.npy
   softdot bench --quick                    how fast that is, next to what this CPU can do
 
 `softdot COMMAND --help` explains a command. The environment variable SOFTDOT_MAX_ISA (scalar, neon,
@@ -49,6 +54,8 @@ pub enum Command {
     Info(Info),
     /// Compute attention weights or scores of tensors in files
     Weights(Box<Weights>),
+    /// Compute the output of attention of tensors in files, and its log-sum-exp
+    Attention(Box<Attention>),
     /// Measure how fast softdot is here, next to what this CPU and its memory can do
     Bench(Bench),
 }
@@ -115,6 +122,7 @@ answer is checked against f64 before it is timed.
 Examples:
   softdot bench --quick
   softdot bench --json epyc-2026-01-31.jsonl --plot roofline.svg
+  softdot bench --filter output/
   softdot bench --filter decode/ --threads 1
   softdot bench --filter scaling/ --scaling-plot scaling.svg
   softdot bench --compare before.jsonl after.jsonl")]

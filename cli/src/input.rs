@@ -7,7 +7,7 @@ mod npy;
 mod safetensors;
 
 use anyhow::{Context, Result, ensure};
-pub use array::{Array, four_axes};
+pub use array::{Array, byte_count, four_axes};
 use contents::Contents;
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -1,9 +1,11 @@
 //! softdot on the command line: attention weights on a real sentence, what the machine offers,
-//! weights of your own tensors, and how fast all this is.
+//! weights and outputs of your own tensors, and how fast all this is.
 #![forbid(unsafe_code)]
 
 mod args;
+mod attention;
 mod bench;
+mod call;
 mod demo;
 mod heatmap;
 mod info;
@@ -18,7 +20,7 @@ mod spinner;
 mod weights;
 
 use anyhow::{Context, Result};
-use args::{Arguments, Command};
+use args::{Arguments, Call, Command};
 use clap::Parser;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -48,12 +50,19 @@ fn run(command: &Command) -> Result<String> {
             info::run(arguments)
         }
         Command::Weights(arguments) => {
-            if arguments.threads != Some(1) {
-                start_threads(arguments.threads)?;
-            }
+            start_threads_of(&arguments.call)?;
             weights::run(arguments).map(|()| String::new())
         }
+        Command::Attention(arguments) => {
+            start_threads_of(&arguments.call)?;
+            attention::run(arguments).map(|()| String::new())
+        }
     }
+}
+
+/// A call on one thread has no pool.
+fn start_threads_of(call: &Call) -> Result<()> {
+    if call.threads == Some(1) { Ok(()) } else { start_threads(call.threads) }
 }
 
 /// Starts rayon's pool here, where a machine that refuses threads gives an error: started by the

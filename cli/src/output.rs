@@ -58,11 +58,14 @@ impl Destination {
         Ok(Staged { file, destination: self })
     }
 
-    fn temporary(&self) -> Result<NamedTempFile> {
-        let directory = match self.path.parent() {
+    fn directory(&self) -> &Path {
+        match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
-        };
+        }
+    }
+
+    fn temporary(&self) -> Result<NamedTempFile> {
         // The extension stays: encoders tell formats by it.
         let extension = self.path.extension().unwrap_or_default().to_string_lossy();
         let suffix = format!(".{extension}");
@@ -71,7 +74,7 @@ impl Destination {
         if let Some(permissions) = file_permissions() {
             builder.permissions(permissions);
         }
-        builder.tempfile_in(directory).map_err(|error| {
+        builder.tempfile_in(self.directory()).map_err(|error| {
             // tempfile's own message names its temporary path; the user's is what helps.
             std::io::Error::from(error.kind()).into()
         })
@@ -93,6 +96,24 @@ impl Staged {
             .map_err(|failed| failed.error)
             .with_context(|| destination.name())
     }
+}
+
+/// Refuses the same file for two results: the later one would replace the earlier one.
+///
+/// # Errors
+/// That, in the second one's name.
+pub fn expect_apart(first: &Destination, second: &Destination) -> Result<()> {
+    let place = |destination: &Destination| {
+        let directory = destination.directory().canonicalize().ok()?;
+        Some(directory.join(destination.path.file_name()?))
+    };
+    ensure!(
+        place(first) != place(second),
+        "{}: expected a file of its own, found that of {}",
+        second.name(),
+        first.option
+    );
+    Ok(())
 }
 
 /// What other programs' files get: all but what the umask takes. A temporary file would be private.

@@ -1,68 +1,59 @@
 //! `softdot weights`: weights or scores of tensors in files.
 
-mod compute;
-mod inputs;
 mod summary;
 
 use crate::args::{StageName, Weights};
-use crate::matrix::{Matrix, Unit};
+use crate::call::{self, Buffer, Inputs, check_picture, first_head};
+use crate::matrix::Unit;
 use crate::output::Destination;
-use crate::picture::{self, Labels, Picture};
+use crate::picture;
 use crate::spinner::Spinner;
-use anyhow::{Result, ensure};
-use compute::{Computed, compute};
-use inputs::Inputs;
+use anyhow::{Error, Result};
 use std::io::{Write, stderr};
 use summary::summary;
 
+const OUTPUT: &str = "--output";
+
 /// Reads, computes and writes; a summary goes to stderr.
 pub fn run(arguments: &Weights) -> Result<()> {
-    let output = Destination::new("--output", &arguments.output)?;
-    let plot = arguments.plot.as_ref();
+    let (call, stage) = (&arguments.call, arguments.stage);
+    let output = Destination::new(OUTPUT, &call.output)?;
+    let plot = call.plot.as_ref();
     let plot = plot.map(|file| file.destination("--plot")).transpose()?;
     let spinner = Spinner::start();
 
-    let inputs = Inputs::read(arguments, &spinner)?;
+    let inputs = Inputs::read(call, None, &spinner)?;
     if plot.is_some() {
-        picture::check_size(inputs.query_rows(), inputs.keys())?;
-        ensure!(
-            !inputs.shape.contains(&0),
-            "--plot: expected heads and batch entries, found a result {:?}",
-            inputs.shape
-        );
+        check_picture(&inputs)?;
     }
-    spinner.say(format!("computing {} {:?}", arguments.stage.noun(), inputs.shape));
-    let computed = compute(arguments, &inputs)?;
+    spinner.say(format!("computing {} {:?}", stage.noun(), inputs.weights_shape));
+    let plan = call::plan(call, &inputs).map_err(by_option)?;
+    let mut result = Buffer::new(OUTPUT, call.dtype, &inputs.weights_shape)?;
+    let outputs = stage.outputs(result.view_mut());
+    let time = call::compute(call, &inputs, outputs).map_err(by_option)?;
 
-    spinner.say(format!("writing {}", arguments.output.display()));
-    let output = output.stage(|path| computed.result.write(path, &inputs.shape))?;
-    let plot = plot.map(|plot| picture::stage(&first_head(arguments, &inputs, &computed), plot));
-    let plot = plot.transpose()?;
+    spinner.say(format!("writing {}", call.output.display()));
+    let output = output.stage(|path| result.write(path))?;
+    let picture = || first_head(call, &inputs, &result, stage.noun(), unit(stage));
+    let plot = plot.map(|plot| picture::stage(&picture(), plot)).transpose()?;
     output.commit()?;
     plot.map(|plot| plot.commit()).transpose()?;
     drop(spinner);
 
     // The work is done and in its place; that stderr is closed does not undo it.
-    let _ = writeln!(stderr(), "{}", summary(arguments, &inputs, &computed));
+    let how = call::how(&plan, time);
+    let _ = writeln!(stderr(), "{}", summary(arguments, &inputs, &result, &how));
     Ok(())
 }
 
-/// The first head of the first batch entry.
-fn first_head(arguments: &Weights, inputs: &Inputs, computed: &Computed) -> Picture {
-    let unit = match arguments.stage {
+/// The result is the option `--output`, whichever stage it is of.
+fn by_option(error: softdot::Error) -> Error {
+    call::by_option(error, &[("weights", OUTPUT), ("logits", OUTPUT)])
+}
+
+fn unit(stage: StageName) -> Unit {
+    match stage {
         StageName::Weights => Unit::Weight,
         StageName::Scores | StageName::Capped | StageName::Biased => Unit::Score,
-    };
-    let head = match inputs.shape.len() {
-        2 => "",
-        3 => ", head 0",
-        _ => ", batch 0, head 0",
-    };
-    let elements = inputs.query_rows() * inputs.keys();
-    Picture {
-        title: format!("Attention {}{head}", arguments.stage.noun()),
-        subtitle: format!("query {}, key {}", arguments.query, arguments.key),
-        matrix: Matrix::new(computed.result.first(elements), inputs.keys(), unit),
-        labels: Labels::Numbers,
     }
 }

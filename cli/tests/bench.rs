@@ -80,6 +80,25 @@ fn compares_with_the_plain_workload() {
     }
 }
 
+/// Values take as many multiply-adds and bytes as keys.
+#[test]
+fn the_output_counts_keys_and_values() {
+    if emulated() {
+        return;
+    }
+    let directory = tempdir().unwrap();
+    let words = "bench --quick --filter output/decode/32on8 --threads 1 --json a.jsonl";
+    succeed(&run_in(directory.path(), words));
+    for line in lines(&directory.path().join("a.jsonl")) {
+        assert_eq!(line["workload"], "output/decode/32on8x1x4096/d128");
+        assert_eq!(line["flop"], 4 * 32 * 4096 * 128);
+        assert_eq!(line["bytes"], 2 * 8 * 4096 * 128 * 4);
+        let rate = positive(&line, "bytes") / positive(&line, "median_s") * 1e-9;
+        assert!((rate / positive(&line, "gb_per_s") - 1.0).abs() < 1e-9, "{line}");
+        assert!(positive(&line, "max_error") < 1e-5, "{line}");
+    }
+}
+
 #[test]
 fn draws_the_time_per_pair_on_each_number_of_threads() {
     if emulated() {

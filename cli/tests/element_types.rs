@@ -2,14 +2,13 @@
 
 mod common;
 
-use common::definition::{Problem, Repeated, assert_close};
+use common::definition::{Problem, Repeated, Stage, assert_close};
 use common::files::{
     c_order, in_fortran_order, npy, npy_header, read_f16_output, read_output, safetensors_file,
 };
 use common::{numbers, run_in, succeed};
 use half::{bf16, f16};
 use safetensors::Dtype;
-use softdot::Stage;
 use std::fs::{read, write};
 use tempfile::tempdir;
 

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::definition::{Problem, Repeated, assert_close};
+use common::definition::{Problem, Repeated, Stage, assert_close};
 use common::files::{bool_npy, c_order, npy, npy_header, read_output, safetensors_file};
 use common::{numbers, run_in, succeed};
 use safetensors::Dtype;
-use softdot::{Causal, Stage};
+use softdot::Causal;
 use std::fs::write;
 use std::path::Path;
 use tempfile::{TempDir, tempdir};

@@ -4,7 +4,7 @@ mod common;
 
 use common::files::{CAT, c_order, fortran_order, read_output, tensor};
 use common::{bits, largest_difference, names, numbers, refused, run_in, softdot, succeed};
-use softdot::{Attention, Isa, Stage, TensorRef};
+use softdot::{Attention, Isa, Logits, TensorRef};
 use std::fs::{read, write};
 use std::path::Path;
 
@@ -38,11 +38,22 @@ impl Case {
         shape
     }
 
+    fn query(&self) -> TensorRef<'_, f32> {
+        TensorRef::new(&self.query[..], padded(&self.query_shape))
+    }
+
+    fn key(&self) -> TensorRef<'_, f32> {
+        TensorRef::new(&self.key[..], padded(&self.key_shape))
+    }
+
     /// What the library makes of it.
     fn expected(&self, attention: &Attention) -> Vec<f32> {
-        let query = TensorRef::new(&self.query[..], padded(&self.query_shape));
-        let key = TensorRef::new(&self.key[..], padded(&self.key_shape));
-        attention.compute(query, key).unwrap()
+        attention.weights(self.query(), self.key()).unwrap()
+    }
+
+    /// As [`Case::expected`], of scores.
+    fn expected_scores(&self, attention: &Attention) -> Vec<f32> {
+        attention.logits(self.query(), self.key(), Logits::Scores).unwrap()
     }
 
     fn write_c_order(&self, directory: &Path) {
@@ -121,14 +132,14 @@ fn stage_and_scale() {
     let case = Case::new(&[3, 5], &[7, 5]);
     case.write_c_order(directory.path());
     let cases = [
-        ("--stage scores", Attention::new().stage(Stage::Scores)),
-        ("--stage scores --scale 1", Attention::new().stage(Stage::Scores).scale(1.0)),
-        ("--scale -0.25", Attention::new().scale(-0.25)),
+        ("--stage scores", case.expected_scores(&Attention::new())),
+        ("--stage scores --scale 1", case.expected_scores(&Attention::new().scale(1.0))),
+        ("--scale -0.25", case.expected(&Attention::new().scale(-0.25))),
     ];
-    for (options, attention) in cases {
+    for (options, expected) in cases {
         succeed(&run_in(directory.path(), &format!("{FILES} {options}")));
         let result = read_output(&directory.path().join("w.npy"), &case.output_shape());
-        assert_eq!(bits(&result), bits(&case.expected(&attention)), "{options}");
+        assert_eq!(bits(&result), bits(&expected), "{options}");
     }
 }
 

@@ -1,106 +1,32 @@
 //! The options of `weights`.
 
-use super::threads::thread_count;
-use crate::input::Source;
-use crate::plot::PictureFile;
+use super::call::{Call, STAGES, TENSORS};
 use clap::{Args, ValueEnum};
-use softdot::{Causal, Isa, Logits, Outputs, ViewMut};
-use std::path::PathBuf;
-use std::str::FromStr;
+use softdot::{Logits, Outputs, ViewMut};
 
-/// Options of `weights`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Query and key have 2, 3 or 4 axes, the same number, and elements of f32, f16 or bf16, not
-necessarily the same:
-  [rows, head_dim], [heads, rows, head_dim] or [batch, heads, rows, head_dim]
-Tensors come from
-  FILE.npy                       in C or Fortran order, little or big endian (f32, f16)
-  FILE.safetensors:TENSOR        a tensor by its name (F32, F16, BF16)
-  FILE.safetensors:TENSOR[3]     and its leading axes indexed, from 0: [3], [3][0] or [3,0]
-Fewer key heads than query heads are shared out evenly (grouped-query attention).
-
-What happens to a score, in this order; the options may be combined freely:
-  scores   scale · query · key
-  capped   softcap · tanh(score / softcap)
-  biased   + bias + ALiBi; -inf where mask, causal, window or key length exclude the key
-  weights  softmax over the keys, with the sink among them
-Bias and mask are [batch, heads, query rows, keys], each extent as that of the result or 1; leading
-axes that the file lacks are 1.
-
+const RESULT: &str = "\
 The output is an f32 or f16 .npy in C order with as many axes as the query, [.., query rows, keys].
 It appears whole or not at all.
+";
 
+const EXAMPLES: &str = "\
 Examples:
   softdot weights --query q.npy --key k.npy --output weights.npy
   softdot weights --query m.safetensors:query[3] --key m.safetensors:key[3] --output w.npy
   softdot weights --query q.npy --key k.npy --causal bottom-right --window 256, --output w.npy
   softdot weights --query q.npy --key k.npy --mask m.npy --alibi --softcap 50 --output w.npy
   softdot weights --query q.npy --key k.npy --stage scores --scale 1 --output scores.npy
-  softdot weights --query q.npy --key k.npy --output w.npy --dtype f16 --plot w.png")]
-pub struct Weights {
-    /// The queries: FILE.npy or FILE.safetensors:TENSOR[INDEX]
-    #[arg(long, value_name = "FILE")]
-    pub query: Source,
-    /// The keys: FILE.npy or FILE.safetensors:TENSOR[INDEX]
-    #[arg(long, value_name = "FILE")]
-    pub key: Source,
-    /// Where the result goes: a name that ends in .npy
-    #[arg(long, value_name = "FILE.npy", value_parser = npy_name)]
-    pub output: PathBuf,
-    /// Type of the result's elements: f32 or f16 (.npy has no bf16)
-    #[arg(long, value_name = "TYPE", default_value = "f32")]
-    pub dtype: OutputType,
-    /// What to compute: weights, or logits on the way to them
-    #[arg(long, value_enum, default_value_t)]
-    pub stage: StageName,
-    /// What query · key is multiplied by; without it, 1/√head_dim
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
-    pub scale: Option<f32>,
-    #[command(flatten)]
-    pub adjustments: Adjustments,
-    /// Force an instruction set: scalar, neon, avx2 or avx512
-    #[arg(long, value_name = "NAME")]
-    pub isa: Option<Isa>,
-    /// Threads; without it, one per CPU (or RAYON_NUM_THREADS)
-    #[arg(long, value_name = "N", value_parser = thread_count)]
-    pub threads: Option<usize>,
-    /// Draw the first head of the first batch entry as a heat map, too: .png or .svg
-    #[arg(long, value_name = "FILE")]
-    pub plot: Option<PictureFile>,
-}
+  softdot weights --query q.npy --key k.npy --output w.npy --dtype f16 --plot w.png";
 
-/// What happens between scores and weights.
+/// Options of `weights`.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Between scores and weights")]
-pub struct Adjustments {
-    /// Cap scores softly to (-C, C): C · tanh(score / C)
-    #[arg(long, value_name = "C", allow_negative_numbers = true)]
-    pub softcap: Option<f32>,
-    /// Add this to the scores: f32, f16 or bf16; -inf excludes
-    #[arg(long, value_name = "FILE")]
-    pub bias: Option<Source>,
-    /// ALiBi: add slope · (key position - query position), with the standard slopes
-    #[arg(long)]
-    pub alibi: bool,
-    /// Which keys rows may attend to: bool, or u8 of 1 (attend) and 0 (not)
-    #[arg(long, value_name = "FILE")]
-    pub mask: Option<Source>,
-    /// No row attends to keys after its own: row 0 is at key 0 (top-left), the last row at the last
-    /// key (bottom-right), or row 0 at key OFFSET, which may be negative
-    #[arg(long, value_name = "top-left|bottom-right|OFFSET", value_parser = causal)]
-    #[arg(allow_negative_numbers = true)]
-    pub causal: Option<Causal>,
-    /// Attend to at most L keys before a row's own and R after it; an empty side has no bound, as
-    /// in 256, or ,0. Rows are at the keys that --causal says, without it as in bottom-right
-    #[arg(long, value_name = "L,R")]
-    pub window: Option<Window>,
-    /// How many keys each batch entry has, the first ones: 5,3 for two entries
-    #[arg(long, value_name = "N,..", value_delimiter = ',')]
-    pub key_lengths: Option<Vec<usize>>,
-    /// A logit for each query head that takes part in its softmax and gets no weight: 1 axis
-    #[arg(long, value_name = "FILE")]
-    pub sinks: Option<Source>,
+#[command(after_help = [TENSORS, STAGES, RESULT, EXAMPLES].join("\n"))]
+pub struct Weights {
+    #[command(flatten)]
+    pub call: Call,
+    /// What to compute: weights, or logits on the way to them
+    #[arg(long, value_enum, default_value_t, display_order = 3)]
+    pub stage: StageName,
 }
 
 /// The names of the stages.
@@ -137,69 +63,5 @@ impl StageName {
             StageName::Biased => "biased scores",
             StageName::Weights => "weights",
         }
-    }
-}
-
-/// Types that `.npy` has.
-#[derive(Clone, Copy, Debug)]
-pub enum OutputType {
-    /// `f32`
-    F32,
-    /// `half::f16`
-    F16,
-}
-
-impl FromStr for OutputType {
-    type Err = &'static str;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        match name {
-            "f32" => Ok(OutputType::F32),
-            "f16" => Ok(OutputType::F16),
-            "bf16" => Err("expected f32 or f16: .npy has no bf16"),
-            _ => Err("expected f32 or f16"),
-        }
-    }
-}
-
-/// Keys before and after a row's own; `None` is unbounded.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    /// Before it.
-    pub left: Option<usize>,
-    /// After it.
-    pub right: Option<usize>,
-}
-
-impl FromStr for Window {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected two numbers of keys, either empty: 256,0 or 256, or ,0";
-        let side = |side: &str| match side {
-            "" => Ok(None),
-            number => number.parse().map(Some).map_err(|_| EXPECTED),
-        };
-        let (left, right) = text.split_once(',').ok_or(EXPECTED)?;
-        Ok(Window { left: side(left)?, right: side(right)? })
-    }
-}
-
-fn causal(name: &str) -> Result<Causal, &'static str> {
-    match name {
-        "top-left" => Ok(Causal::TopLeft),
-        "bottom-right" => Ok(Causal::BottomRight),
-        offset => offset
-            .parse()
-            .map(Causal::Offset)
-            .map_err(|_| "expected top-left, bottom-right or the key at which row 0 stands"),
-    }
-}
-
-fn npy_name(name: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(name);
-    match path.extension().is_some_and(|extension| extension == "npy") {
-        true => Ok(path),
-        false => Err("expected a name that ends in .npy".into()),
     }
 }

@@ -1,11 +1,11 @@
 //! The workloads.
 
-use super::task::{Adjustment, AttentionTask, NumberType, SoftmaxTask, Task};
+use super::task::{Adjustment, AttentionResult, AttentionTask, NumberType, SoftmaxTask, Task};
 use super::workload::{ScalingPoint, Workload};
 use anyhow::{Result, ensure};
 use softdot::{Caches, Logits};
 
-/// Output elements of the scaling workloads at most, so that the longest rows stay under half a
+/// Weights of the scaling workloads at most, so that the longest rows stay under half a
 /// second.
 pub const MOST_SCALING_PAIRS: usize = 1 << 24;
 
@@ -28,7 +28,8 @@ pub fn select(quick: bool, filter: &str) -> Result<Vec<Workload>> {
 }
 
 fn all() -> Vec<Workload> {
-    let mut workloads = prefill();
+    let mut workloads = output();
+    workloads.extend(prefill());
     workloads.extend(decode());
     workloads.extend(options());
     workloads.extend(windows());
@@ -39,6 +40,27 @@ fn all() -> Vec<Workload> {
     workloads
 }
 
+/// The weights multiplied with the values in the same pass: prompts, one of them after cached keys,
+/// and one query row.
+fn output() -> Vec<Workload> {
+    let output = |task| AttentionTask { result: AttentionResult::Output, ..task };
+    let causal = |task| AttentionTask { causal: true, ..output(task) };
+    let large = output(dense(8, 2048, 2048, 128));
+    let rows = dense(32, 1, 4096, 128);
+    let grouped = AttentionTask { kv_heads: 8, ..rows.clone() };
+    vec![
+        attention("output", output(dense(12, 128, 128, 64))),
+        attention("output", output(dense(12, 512, 512, 64))).quick(),
+        attention("output", large.clone()).quick(),
+        attention("output/causal", causal(large.clone())).beside("output", &large).quick(),
+        attention("output/causal", causal(dense(8, 512, 4096, 128))),
+        attention("output", output(dense(1, 4096, 4096, 64))),
+        attention("output/decode", output(rows)).quick(),
+        attention("output/decode", output(grouped)).quick(),
+    ]
+}
+
+/// Weights or scores alone.
 fn prefill() -> Vec<Workload> {
     let large = dense(8, 2048, 2048, 128);
     vec![
@@ -48,7 +70,10 @@ fn prefill() -> Vec<Workload> {
         attention("prefill", large.clone()).quick(),
         attention("prefill/f16", narrow(NumberType::F16, &large)).beside("prefill", &large),
         attention("prefill/bf16", narrow(NumberType::Bf16, &large)).beside("prefill", &large),
-        attention("scores", AttentionTask { logits: Some(Logits::Scores), ..large }),
+        attention(
+            "scores",
+            AttentionTask { result: AttentionResult::Logits(Logits::Scores), ..large },
+        ),
     ]
 }
 
@@ -154,7 +179,7 @@ fn dense(heads: usize, query_rows: usize, keys: usize, head_dim: usize) -> Atten
         query_rows,
         keys,
         head_dim,
-        logits: None,
+        result: AttentionResult::Weights,
         packed: false,
         number_type: NumberType::F32,
         causal: false,

@@ -73,7 +73,7 @@ impl Measurement {
         self.gb_per_s() / self.memory_gb_per_s()
     }
 
-    /// Nanoseconds for each element of the output that position does not exclude.
+    /// Nanoseconds for each pair that position does not exclude.
     pub fn ns_per_pair(&self) -> f64 {
         self.timing.median() * 1e9 / self.work.pairs as f64
     }
@@ -83,7 +83,7 @@ impl Measurement {
         self.plain.as_ref().map(|plain| plain.ns_per_pair / self.ns_per_pair())
     }
 
-    /// Floating-point operations for each byte of queries, keys and output.
+    /// Floating-point operations for each byte of queries, keys, values and result.
     pub fn intensity(&self) -> Option<f64> {
         self.work.flops.map(|flops| flops as f64 / self.work.touched_bytes as f64)
     }

@@ -33,6 +33,8 @@ fn object(session: &Session, measurement: &Measurement) -> Value {
         "plain": measurement.plain.as_ref().map(|plain| &plain.workload),
         "plain_ns_per_pair": measurement.plain.as_ref().map(|plain| plain.ns_per_pair),
         "plain_fraction": measurement.plain_fraction(),
+        "flop": measurement.work.flops,
+        "bytes": measurement.work.counted_bytes,
         "gflops": measurement.gflops(),
         "peak_fraction": measurement.peak_fraction(),
         "gb_per_s": measurement.gb_per_s(),

@@ -9,9 +9,10 @@ use std::fmt::Write;
 
 const NOTES: &str = "\
 time: median; spread: from the lower to the upper quartile, as a share of the median
-GFLOP/s: 2·d for each pair of a query row and a key; peak: fused multiply-adds on registers alone
-GB/s: the keys read once (softmax: what is read and written); rate: reading (softmax: copying) the
-level of memory that holds the call's data, on as many threads
+GFLOP/s: 2·d for each pair of a query row and a key (output: 4·d, values are multiplied, too); peak:
+fused multiply-adds on registers alone
+GB/s: the keys (output: and values) read once (softmax: what is read and written); rate: reading
+(softmax: copying) the level of memory that holds the call's data, on as many threads
 ns/pair: of those that causal and window leave; % plain: pairs a second, as a share of the rate of the
 same workload without the option (alibi, window: of the causal one), measured in turn with it
 error: the largest of sampled rows against f64, relative to the row's largest magnitude

@@ -8,7 +8,7 @@ use std::ops::Range;
 /// What is computed.
 #[derive(Clone, Debug)]
 pub enum Task {
-    /// Scores or weights of queries and keys.
+    /// What queries and keys, and values, give.
     Attention(AttentionTask),
     /// The softmax of rows by themselves.
     Softmax(SoftmaxTask),
@@ -35,13 +35,13 @@ pub struct AttentionTask {
     pub query_rows: usize,
     /// Keys of a head.
     pub keys: usize,
-    /// Elements of a query row and of a key.
+    /// Elements of a query row, of a key and of a value.
     pub head_dim: usize,
-    /// Scores or weights.
-    pub logits: Option<Logits>,
+    /// What is asked for.
+    pub result: AttentionResult,
     /// Whether the keys are `PackedKeys`.
     pub packed: bool,
-    /// Type of queries and keys.
+    /// Type of queries, keys and values.
     pub number_type: NumberType,
     /// Whether rows attend to no key after their own, the last row's being the last.
     pub causal: bool,
@@ -62,12 +62,33 @@ impl AttentionTask {
         self.kv_heads * self.keys * self.head_dim
     }
 
-    /// The output's shape.
-    pub fn shape(&self) -> [usize; 3] {
+    /// Elements of the values, as wide as the keys; only the output has any.
+    pub fn value_elements(&self) -> usize {
+        match self.result {
+            AttentionResult::Output => self.key_elements(),
+            AttentionResult::Weights | AttentionResult::Logits(_) => 0,
+        }
+    }
+
+    /// The shape of what there is one of for each pair.
+    pub fn pair_shape(&self) -> [usize; 3] {
         [self.q_heads, self.query_rows, self.keys]
     }
 
-    /// Elements of the output.
+    /// Pairs of a query row and a key, whether or not the row attends to it.
+    pub fn pairs(&self) -> usize {
+        self.pair_shape().iter().product()
+    }
+
+    /// The result's shape.
+    pub fn shape(&self) -> [usize; 3] {
+        match self.result {
+            AttentionResult::Output => [self.q_heads, self.query_rows, self.head_dim],
+            AttentionResult::Weights | AttentionResult::Logits(_) => self.pair_shape(),
+        }
+    }
+
+    /// Elements of the result.
     pub fn elements(&self) -> usize {
         self.shape().iter().product()
     }
@@ -87,16 +108,30 @@ impl AttentionTask {
     fn work(&self) -> Work {
         let row_pairs = (0..self.query_rows).map(|row| self.allowed(row).len());
         let pairs = self.q_heads * row_pairs.sum::<usize>();
-        let key_bytes = self.key_elements() * self.number_type.size();
+        let (key_elements, value_elements) = (self.key_elements(), self.value_elements());
+        let kv_bytes = (key_elements + value_elements) * self.number_type.size();
+        // Each pair takes a dot product, and one addition to the sum of weighted values.
+        let products = if value_elements > 0 { 2 } else { 1 };
         let query_bytes = self.query_elements() * self.number_type.size();
         Work {
             pairs,
-            flops: Some(2 * pairs * self.head_dim),
-            counted_bytes: key_bytes,
-            touched_bytes: query_bytes + key_bytes + self.elements() * size_of::<f32>(),
+            flops: Some(2 * products * pairs * self.head_dim),
+            counted_bytes: kv_bytes,
+            touched_bytes: query_bytes + kv_bytes + self.elements() * size_of::<f32>(),
             access: Access::Read,
         }
     }
+}
+
+/// What attention can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionResult {
+    /// The attention weights.
+    Weights,
+    /// The logits at one point on the way to them.
+    Logits(Logits),
+    /// The weighted sums of the values.
+    Output,
 }
 
 /// The softmax of `rows` rows, one call each.
@@ -122,7 +157,7 @@ impl SoftmaxTask {
     }
 }
 
-/// Types of queries and keys.
+/// Types of queries, keys and values.
 #[derive(Clone, Copy, Debug)]
 pub enum NumberType {
     /// `f32`

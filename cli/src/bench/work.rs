@@ -3,11 +3,11 @@
 /// How much work one call is.
 #[derive(Clone, Debug)]
 pub struct Work {
-    /// Elements of the output, less those that position excludes.
+    /// Pairs of a query row and a key, less those that position excludes; of a softmax, elements.
     pub pairs: usize,
-    /// Two for each multiply-add of the dot products; exponentials are not counted.
+    /// Two for each multiply-add of the dot products and of the values; exponentials are not counted.
     pub flops: Option<usize>,
-    /// What GB/s counts: the keys, once; of a softmax, what is read and what is written.
+    /// What GB/s counts: the keys and values, once; of a softmax, what is read and what is written.
     pub counted_bytes: usize,
     /// Everything that is read or written, once.
     pub touched_bytes: usize,

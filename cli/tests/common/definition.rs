@@ -1,6 +1,15 @@
 //! Attention in f64 as it reads on paper, with every option: one pair at a time, no sharing.
 
-use softdot::{Causal, Stage};
+use softdot::Causal;
+
+/// What `--stage` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Scores,
+    Capped,
+    Biased,
+    Weights,
+}
 
 /// A tensor whose missing or single axes repeat.
 #[derive(Clone, Debug)]
@@ -84,6 +93,43 @@ impl Problem {
             }
         }
         result
+    }
+
+    /// The weighted sums of values `[batch, kv_heads, keys, v_dim]`.
+    pub fn output(&self, value: &[f32], v_dim: usize) -> Vec<f64> {
+        let ([_, q_heads, query_rows, keys], kv_heads) = (self.shape(), self.key_shape[1]);
+        let weights = self.compute(Stage::Weights);
+        let mut result = Vec::new();
+        for (row, weights) in weights.chunks(keys).enumerate() {
+            let (entry, head) = (row / query_rows / q_heads, row / query_rows % q_heads);
+            let kv_head = entry * kv_heads + head / (q_heads / kv_heads);
+            let value = |key: usize, column: usize| {
+                f64::from(value[(kv_head * keys + key) * v_dim + column])
+            };
+            let sum = |column| (0..keys).map(|key| weights[key] * value(key, column)).sum::<f64>();
+            result.extend((0..v_dim).map(sum));
+        }
+        result
+    }
+
+    /// The log-sum-exp of each row's logits and sink.
+    pub fn lse(&self) -> Vec<f64> {
+        let [_, q_heads, query_rows, keys] = self.shape();
+        let logits = self.compute(Stage::Biased);
+        let lse = |(row, logits): (usize, &[f64])| {
+            let head = row / query_rows % q_heads;
+            let sink = self.sinks.as_ref().map_or(f64::NEG_INFINITY, |sinks| sinks[head].into());
+            let sum = logits.iter().map(|logit| logit.exp()).sum::<f64>() + sink.exp();
+            sum.ln()
+        };
+        logits.chunks(keys).enumerate().map(lse).collect()
+    }
+
+    /// Each row's largest logit.
+    pub fn max_logit(&self) -> Vec<f64> {
+        let logits = self.compute(Stage::Biased);
+        let largest = |row: &[f64]| row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        logits.chunks(self.shape()[3]).map(largest).collect()
     }
 
     fn logit(&self, stage: Stage, index: [usize; 4]) -> f64 {

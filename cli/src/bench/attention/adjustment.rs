@@ -18,7 +18,7 @@ pub enum AdjustmentData {
 pub struct Pair {
     /// The query head.
     pub head: usize,
-    /// Where in the result.
+    /// Where among the pairs.
     pub place: usize,
     /// From the row's own position to the key.
     pub distance: f64,
@@ -31,17 +31,17 @@ impl AdjustmentData {
         match adjustment {
             // As Gemma 2 has it.
             Adjustment::Softcap => AdjustmentData::Softcap(50.0),
-            Adjustment::Bias => AdjustmentData::Bias(numbers(task.elements(), 1.0, SEED)),
+            Adjustment::Bias => AdjustmentData::Bias(numbers(task.pairs(), 1.0, SEED)),
             Adjustment::Alibi => AdjustmentData::Slopes(alibi_slopes(task.q_heads)),
             Adjustment::Mask => {
-                let numbers = numbers(task.elements(), 1.0, SEED);
+                let numbers = numbers(task.pairs(), 1.0, SEED);
                 AdjustmentData::Mask(numbers.into_iter().map(|number| number > -0.5).collect())
             }
             Adjustment::Sinks => AdjustmentData::Sinks(numbers(task.q_heads, 4.0, SEED)),
         }
     }
 
-    /// The option with this data; `shape` is the result's.
+    /// The option with this data; `shape` is that of the pairs.
     pub fn option<'a>(&'a self, attention: Attention<'a>, shape: [usize; 3]) -> Attention<'a> {
         match self {
             AdjustmentData::Softcap(cap) => attention.softcap(*cap),

@@ -1,4 +1,4 @@
-//! Queries or keys in the type that a workload asks for.
+//! Queries, keys or values in the type that a workload asks for.
 
 use super::super::inputs::numbers;
 use super::super::task::NumberType;

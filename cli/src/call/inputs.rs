@@ -1,42 +1,51 @@
 //! What the files hold, and the options made of it.
 
-use crate::args::Weights;
+use crate::args::Call;
 use crate::input::{Array, Source, four_axes};
 use crate::spinner::Spinner;
 use anyhow::{Result, ensure};
-use softdot::{Attention, Threads, alibi_slopes};
+use softdot::{Attention, KeysValues, Threads, alibi_slopes};
 
 /// More heads than any model has would only exhaust memory; a file without elements may claim them.
 const MOST_ALIBI_HEADS: usize = 1 << 20;
 
-/// Query and key, of as many axes, what goes with them, and the shape of what comes of them.
+/// Query, key and values, of as many axes, what goes with them, and the shape of the weights.
 pub struct Inputs {
     pub query: Array,
     pub key: Array,
+    pub value: Option<Array>,
     pub bias: Option<Array>,
     pub mask: Option<Array<Vec<bool>>>,
     sinks: Option<Vec<f32>>,
     slopes: Option<Vec<f32>>,
-    pub shape: Vec<usize>,
+    pub weights_shape: Vec<usize>,
 }
 
 impl Inputs {
-    pub fn read(arguments: &Weights, spinner: &Spinner) -> Result<Self> {
-        let adjustments = &arguments.adjustments;
+    /// Reads the files of a call, and the values if there are any.
+    ///
+    /// # Errors
+    /// What is wrong with a file, or does not fit, after the option.
+    pub fn read(call: &Call, value: Option<&Source>, spinner: &Spinner) -> Result<Self> {
+        let adjustments = &call.adjustments;
         let say = |source: &Source| spinner.say(format!("reading {source}"));
         let numbers = |option: &str, source: &Source, axes| -> Result<Array> {
             say(source);
             source.read(option, axes)
         };
-        let query = numbers("--query", &arguments.query, 2..=4)?;
-        let key = numbers("--key", &arguments.key, 2..=4)?;
-        let (query_shape, key_shape) = (query.shape(), key.shape());
-        ensure!(
-            query_shape.len() == key_shape.len(),
-            "--key: expected as many axes as query {query_shape:?}, found {key_shape:?}"
-        );
-        let mut shape = query_shape.to_vec();
-        shape[query_shape.len() - 1] = key_shape[key_shape.len() - 2];
+        let query = numbers("--query", &call.query, 2..=4)?;
+        let like_query = |option: &str, source: &Source| -> Result<Array> {
+            let (array, query) = (numbers(option, source, 2..=4)?, query.shape());
+            let shape = array.shape();
+            ensure!(
+                shape.len() == query.len(),
+                "{option}: expected as many axes as query {query:?}, found {shape:?}"
+            );
+            Ok(array)
+        };
+        let key = like_query("--key", &call.key)?;
+        let value = value.map(|source| like_query("--value", source)).transpose()?;
+        let weights_shape = with_last(query.shape(), key.shape()[key.shape().len() - 2]);
 
         let bias = adjustments.bias.as_ref().map(|source| numbers("--bias", source, 1..=4));
         let mask = adjustments.mask.as_ref().map(|source| {
@@ -44,7 +53,7 @@ impl Inputs {
             source.read("--mask", 1..=4)
         });
         let sinks = adjustments.sinks.as_ref().map(|source| numbers("--sinks", source, 1..=1));
-        let slopes = adjustments.alibi.then(|| slopes(four_axes(&shape)[1]));
+        let slopes = adjustments.alibi.then(|| slopes(four_axes(&weights_shape)[1]));
         Ok(Self {
             bias: bias.transpose()?,
             mask: mask.transpose()?,
@@ -52,15 +61,16 @@ impl Inputs {
             slopes: slopes.transpose()?,
             query,
             key,
-            shape,
+            value,
+            weights_shape,
         })
     }
 
     /// The options, as softdot takes them.
-    pub fn attention<'a>(&'a self, arguments: &'a Weights) -> Attention<'a> {
-        let adjustments = &arguments.adjustments;
+    pub fn attention<'a>(&'a self, call: &'a Call) -> Attention<'a> {
+        let adjustments = &call.adjustments;
         let mut attention = Attention::new();
-        if let Some(scale) = arguments.scale {
+        if let Some(scale) = call.scale {
             attention = attention.scale(scale);
         }
         if let Some(cap) = adjustments.softcap {
@@ -87,22 +97,41 @@ impl Inputs {
         if let Some(sinks) = &self.sinks {
             attention = attention.sinks(sinks);
         }
-        if let Some(isa) = arguments.isa {
+        if let Some(isa) = call.isa {
             attention = attention.isa(isa);
         }
-        if arguments.threads == Some(1) {
+        if call.threads == Some(1) {
             attention = attention.threads(Threads::Serial);
         }
         attention
     }
 
+    /// The keys, with the values if there are any.
+    pub fn keys_values(&self) -> KeysValues<'_> {
+        match &self.value {
+            Some(value) => (self.key.view(), value.view()).into(),
+            None => self.key.view().into(),
+        }
+    }
+
+    /// The shape of the output; without values, their columns are 0.
+    pub fn output_shape(&self) -> Vec<usize> {
+        let v_dim = self.value.as_ref().and_then(|value| value.shape().last());
+        with_last(&self.weights_shape, v_dim.copied().unwrap_or(0))
+    }
+
     pub fn query_rows(&self) -> usize {
-        self.shape[self.shape.len() - 2]
+        self.weights_shape[self.weights_shape.len() - 2]
     }
 
     pub fn keys(&self) -> usize {
-        self.shape[self.shape.len() - 1]
+        self.weights_shape[self.weights_shape.len() - 1]
     }
+}
+
+/// A shape with another last extent.
+fn with_last(shape: &[usize], extent: usize) -> Vec<usize> {
+    [&shape[..shape.len() - 1], &[extent]].concat()
 }
 
 fn slopes(heads: usize) -> Result<Vec<f32>> {
