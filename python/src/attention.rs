@@ -1,61 +1,18 @@
-//! The function `attention_weights`.
+//! The function `attention`.
 
 use crate::arguments;
-use crate::array::Array;
-use crate::error;
-use crate::kind::Kind;
-use crate::options::Options;
-use crate::packed_keys::PackedKeys;
-use crate::threads::Threads;
-use pyo3::exceptions::PyValueError;
+use crate::call::Call;
+use crate::options::Given;
+use crate::result::{AttentionResult, Returns};
+use crate::target::Target;
 use pyo3::prelude::*;
-use softdot::{Attention, Keys};
-use std::sync::Arc;
+use softdot::Outputs;
 
-/// Keys as Python has them.
-enum Key {
-    Array(Array),
-    Packed(Arc<softdot::PackedKeys>),
-}
-
-impl Key {
-    fn open(key: &Bound<'_, PyAny>) -> PyResult<Self> {
-        match key.cast::<PackedKeys>() {
-            Ok(packed) => Ok(Key::Packed(packed.get().snapshot(key.py()))),
-            Err(_) => Array::view("key", key).map(Key::Array),
-        }
-    }
-
-    fn as_keys(&self) -> Keys<'_> {
-        match self {
-            Key::Array(array) => array.as_view().into(),
-            Key::Packed(packed) => (&**packed).into(),
-        }
-    }
-
-    fn as_array(&self) -> Option<&Array> {
-        match self {
-            Key::Array(array) => Some(array),
-            Key::Packed(_) => None,
-        }
-    }
-
-    /// Keys per head.
-    fn keys(&self) -> usize {
-        match self {
-            Key::Array(array) => array.as_view().shape()[2],
-            Key::Packed(packed) => packed.len(),
-        }
-    }
-}
-
-/// Attention weights ``softmax(scale · query · keyᵀ)`` over the keys: each row sums to 1.
+/// Attention ``softmax(scale · query · keyᵀ) · value``, without the weights in memory.
 ///
-/// In this order: scale, softcap, bias and ALiBi, exclusion of keys, sink, softmax. A row that may
-/// attend to no key is 0 throughout. Arrays are NumPy's, torch's on the CPU, or anything with DLPack
-/// or the buffer protocol, of float32, float16 or bfloat16 (ml_dtypes or torch), with any
-/// non-negative strides; they are read in place. Narrow ones are widened exactly, and narrow results
-/// are rounded once.
+/// In this order: scale, softcap, bias and ALiBi, exclusion of keys, sink, softmax, values. A row
+/// that may attend to no key is 0 throughout. Arrays are read as by :func:`attention_weights`, and
+/// the weights are those that it gives.
 ///
 /// Parameters
 /// ----------
@@ -64,33 +21,15 @@ impl Key {
 /// key : array, ``[batch, kv_heads, keys, head_dim]``, or :class:`PackedKeys`
 ///     ``q_heads`` is a multiple of ``kv_heads``, and query head ``h`` reads key head
 ///     ``h // (q_heads // kv_heads)``.
-/// scale : float, optional
-///     What dot products are multiplied by. Finite; ``1/√head_dim`` if not given.
-/// softcap : float, optional
-///     Caps scores softly, ``softcap · tanh(score / softcap)``. Finite and above 0.
-/// bias : array, ``[batch, q_heads, query_rows, keys]``, optional
-///     What is added to scores, each extent as that of the result or 1. ``-inf`` excludes.
-/// alibi_slopes : row of float32, ``[q_heads]``, or sequence of floats, optional
-///     Adds ``slope · (key position - query position)``; :func:`alibi_slopes` has the usual ones.
-/// mask : array of bool, ``[batch, q_heads, query_rows, keys]``, optional
-///     Which keys each row may attend to, True = attend; each extent as that of the result or 1.
-/// causal : {"top-left", "bottom-right"} or int, optional
-///     No row attends to keys after its own position. Row 0 stands at key 0, or where the last row
-///     stands at the last key, or at the key of that number. (Without it, options that count from a
-///     row's position take "bottom-right".)
-/// window : pair of int or None, optional
-///     Keys before and after its own position that a row attends to; None is unbounded.
-/// key_lengths : row or sequence of int, ``[batch]``, optional
-///     How many keys each batch entry has, the first ones.
-/// sinks : row of float32, ``[q_heads]``, or sequence of floats, optional
-///     A logit for each query head that takes part in the normalisation and gets no weight.
-/// stage : {"weights", "biased", "capped", "scores"}
-///     What to compute: the weights; or the logits that the softmax sees; or those before bias,
-///     ALiBi and exclusion; or those before softcap, too.
-/// out : writable array, ``[batch, q_heads, query_rows, keys]``, optional
-///     Where the result goes, with any strides that keep its elements apart; it is returned.
+/// value : array, ``[batch, kv_heads, keys, v_dim]``
+///     What the weights are the weights of. ``v_dim`` may be any.
+#[doc = include_str!("options.txt")]
+/// out : writable array, ``[batch, q_heads, query_rows, v_dim]``, optional
+///     Where the output goes, with any strides that keep its elements apart; it is returned.
+/// returns : {"lse", "weights", "max_logit"} or sequence of them, optional
+///     What to return beside the output, of the same pass; see :class:`AttentionResult`.
 /// dtype : {"float32", "float16", "bfloat16"} or a library's type, optional
-///     The elements of the result; those of the query (or of ``out``) if not given.
+///     The elements of output and weights; those of the query (or of ``out``) if not given.
 /// isa : {"avx512", "avx2", "neon", "scalar"}, optional
 ///     The instruction set; the widest of the machine if not given. The bits are the same on each.
 /// threads : int, optional
@@ -98,8 +37,9 @@ impl Key {
 ///
 /// Returns
 /// -------
-/// array, ``[batch, q_heads, query_rows, keys]``
-///     Of the query's kind and with as many axes; dense.
+/// array, ``[batch, q_heads, query_rows, v_dim]``, or :class:`AttentionResult`
+///     The output; of the query's kind and with as many axes, dense. With ``returns``, an object that
+///     has it and what else was asked for.
 ///
 /// Raises
 /// ------
@@ -110,15 +50,15 @@ impl Key {
 ///     instruction set that the CPU lacks. Then nothing has been written to ``out``.
 #[pyfunction]
 #[pyo3(signature = (
-    query, key, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None, causal=None,
-    window=None, key_lengths=None, sinks=None, stage="weights", out=None, dtype=None, isa=None,
-    threads=None
+    query, key, value, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None,
+    causal=None, window=None, key_lengths=None, sinks=None, out=None, returns=None, dtype=None,
+    isa=None, threads=None
 ))]
 #[allow(clippy::too_many_arguments, reason = "Python's keywords, one each")]
-pub fn attention_weights<'py>(
-    py: Python<'py>,
+pub fn attention<'py>(
     query: &Bound<'py, PyAny>,
     key: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
     scale: Option<&Bound<'py, PyAny>>,
     softcap: Option<&Bound<'py, PyAny>>,
     bias: Option<&Bound<'py, PyAny>>,
@@ -128,67 +68,61 @@ pub fn attention_weights<'py>(
     window: Option<&Bound<'py, PyAny>>,
     key_lengths: Option<&Bound<'py, PyAny>>,
     sinks: Option<&Bound<'py, PyAny>>,
-    stage: &str,
     out: Option<Bound<'py, PyAny>>,
+    returns: Option<&Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
     isa: Option<&str>,
     threads: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let options = Options::open(bias, alibi_slopes, mask, key_lengths, sinks)?;
-    let threads = Threads::parse(threads)?;
-    let stage = arguments::stage(stage)?;
-    let mut attention = Attention::new().isa(arguments::isa(isa)?).threads(threads.of_library());
-    if let Some(scale) = scale {
-        attention = attention.scale(arguments::real("scale", scale)?);
-    }
-    if let Some(softcap) = softcap {
-        attention = attention.softcap(arguments::real("softcap", softcap)?);
-    }
-    if let Some(causal) = causal {
-        attention = attention.causal(arguments::causal(causal)?);
-    }
-    if let Some(window) = window {
-        let (left, right) = arguments::window(window)?;
-        attention = attention.window(left, right);
-    }
-    let attention = options.apply(attention);
-    let dtype = dtype.map(arguments::dtype).transpose()?;
-
-    let query_array = Array::view("query", query)?;
-    let key = Key::open(key)?;
-    let (query_view, key_view) = (query_array.as_view(), key.as_keys());
-    // Before there is memory for a result: it may be of any size if they do not fit.
-    let plan = attention.plan(query_view, key_view).map_err(error::to_python)?;
-    let inputs: Vec<&Array> =
-        [&query_array].into_iter().chain(key.as_array()).chain(options.arrays()).collect();
-    let compute_into = |mut output: Array| {
-        let output = output.as_view_mut(&inputs)?;
-        threads.run(py, plan.threads, |workspace| {
-            attention.run(query_view, key_view, stage.outputs(output), workspace)
-        })
+    let given = Given {
+        scale,
+        softcap,
+        bias,
+        alibi_slopes,
+        mask,
+        causal,
+        window,
+        key_lengths,
+        sinks,
+        isa,
+        threads,
     };
-    match out {
-        Some(out) => {
-            let output = Array::view("out", &out)?;
-            if let Some(dtype) = dtype.filter(|&dtype| dtype != output.dtype()) {
-                let found = output.dtype();
-                return Err(PyValueError::new_err(format!(
-                    "out: expected an array of {dtype} (as dtype), found {found}"
-                )));
-            }
-            compute_into(output)?;
-            Ok(out)
-        }
-        None => {
-            let kind = Kind::of(query, query_array.dtype())?;
-            let dtype = dtype.unwrap_or(query_array.dtype());
-            let mut shape = query_array.shape().to_vec();
-            if let Some(columns) = shape.last_mut() {
-                *columns = key.keys();
-            }
-            let result = kind.empty(py, &shape, dtype)?;
-            compute_into(Array::view("out", &result)?)?;
-            kind.wrap(result, dtype)
-        }
+    let has_others = returns.is_some();
+    let returns = returns.map(Returns::parse).transpose()?.unwrap_or_default();
+    let dtype = dtype.map(arguments::dtype).transpose()?;
+    let call = Call::open(query, key, Some(value), &given)?;
+
+    let mut output = call.result(out, call.v_dim(), dtype)?;
+    let mut weights =
+        returns.weights.then(|| call.new_result(call.keys(), output.dtype())).transpose()?;
+    let mut lse = returns.lse.then(|| call.new_row_result()).transpose()?;
+    let mut max_logit = returns.max_logit.then(|| call.new_row_result()).transpose()?;
+
+    let inputs = call.arrays();
+    let mut outputs = Outputs::new().output(output.as_view_mut(&inputs)?);
+    if let Some(weights) = &mut weights {
+        outputs = outputs.weights(weights.as_view_mut(&inputs)?);
     }
+    if let Some(lse) = &mut lse {
+        outputs = outputs.lse(lse.as_view_mut(&inputs)?);
+    }
+    if let Some(max_logit) = &mut max_logit {
+        outputs = outputs.max_logit(max_logit.as_view_mut(&inputs)?);
+    }
+    call.run(outputs)?;
+
+    let output = output.finish()?;
+    if !has_others {
+        return Ok(output);
+    }
+    let finish = |target: Option<Target<'py>>| {
+        target.map(|target| target.finish().map(Bound::unbind)).transpose()
+    };
+    let result = AttentionResult {
+        output: output.unbind(),
+        lse: finish(lse)?,
+        weights: finish(weights)?,
+        max_logit: finish(max_logit)?,
+    };
+    Ok(Bound::new(query.py(), result)?.into_any())
 }

@@ -4,11 +4,16 @@
 mod arguments;
 mod array;
 mod attention;
+mod attention_weights;
+mod call;
 mod error;
+mod key;
 mod kind;
 mod options;
 mod packed_keys;
 mod primitives;
+mod result;
+mod target;
 mod threads;
 
 use pyo3::prelude::*;
@@ -17,11 +22,15 @@ use pyo3::prelude::*;
 #[pymodule(name = "_softdot")]
 mod module {
     #[pymodule_export]
-    use super::attention::attention_weights;
+    use super::attention::attention;
+    #[pymodule_export]
+    use super::attention_weights::attention_weights;
     #[pymodule_export]
     use super::packed_keys::PackedKeys;
     #[pymodule_export]
     use super::primitives::{alibi_slopes, dot, scaled_softmax};
+    #[pymodule_export]
+    use super::result::AttentionResult;
     #[pymodule_export]
     use super::{available_isas, isa};
 

@@ -1,18 +1,64 @@
-//! The options that bring memory along, and what holds it during a call.
+//! The options that all functions of attention share, and what holds their memory during a call.
 
 use crate::arguments;
 use crate::array::Array;
+use crate::threads::Threads;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use softdot::Attention;
+use softdot::{Attention, Causal, Isa};
 
-/// Options as Python gave them, opened.
+/// Options as Python gives them, by their keywords.
+pub struct Given<'a, 'py> {
+    pub scale: Option<&'a Bound<'py, PyAny>>,
+    pub softcap: Option<&'a Bound<'py, PyAny>>,
+    pub bias: Option<&'a Bound<'py, PyAny>>,
+    pub alibi_slopes: Option<&'a Bound<'py, PyAny>>,
+    pub mask: Option<&'a Bound<'py, PyAny>>,
+    pub causal: Option<&'a Bound<'py, PyAny>>,
+    pub window: Option<&'a Bound<'py, PyAny>>,
+    pub key_lengths: Option<&'a Bound<'py, PyAny>>,
+    pub sinks: Option<&'a Bound<'py, PyAny>>,
+    pub isa: Option<&'a str>,
+    pub threads: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl Given<'_, '_> {
+    /// # Errors
+    /// Those of [`Array`] and [`arguments`].
+    pub fn open(&self) -> PyResult<Options> {
+        let real = |argument, value: Option<_>| {
+            value.map(|value| arguments::real(argument, value)).transpose()
+        };
+        let row = |argument, row: Option<_>| row.map(|row| Row::open(argument, row)).transpose();
+        Ok(Options {
+            scale: real("scale", self.scale)?,
+            softcap: real("softcap", self.softcap)?,
+            bias: self.bias.map(|bias| Array::view("bias", bias)).transpose()?,
+            alibi_slopes: row("alibi_slopes", self.alibi_slopes)?,
+            mask: self.mask.map(|mask| Array::mask("mask", mask)).transpose()?,
+            causal: self.causal.map(arguments::causal).transpose()?,
+            window: self.window.map(arguments::window).transpose()?,
+            key_lengths: self.key_lengths.map(arguments::key_lengths).transpose()?,
+            sinks: row("sinks", self.sinks)?,
+            isa: arguments::isa(self.isa)?,
+            threads: Threads::parse(self.threads)?,
+        })
+    }
+}
+
+/// Options, opened.
 pub struct Options {
+    scale: Option<f32>,
+    softcap: Option<f32>,
     bias: Option<Array>,
     alibi_slopes: Option<Row>,
     mask: Option<Array>,
+    causal: Option<Causal>,
+    window: Option<(Option<usize>, Option<usize>)>,
     key_lengths: Option<Vec<usize>>,
     sinks: Option<Row>,
+    isa: Isa,
+    threads: Threads,
 }
 
 /// One number for each query head.
@@ -22,26 +68,15 @@ enum Row {
 }
 
 impl Options {
-    /// # Errors
-    /// Those of [`Array`] and [`arguments`].
-    pub fn open(
-        bias: Option<&Bound<'_, PyAny>>,
-        alibi_slopes: Option<&Bound<'_, PyAny>>,
-        mask: Option<&Bound<'_, PyAny>>,
-        key_lengths: Option<&Bound<'_, PyAny>>,
-        sinks: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
-        Ok(Options {
-            bias: bias.map(|bias| Array::view("bias", bias)).transpose()?,
-            alibi_slopes: alibi_slopes.map(|row| Row::open("alibi_slopes", row)).transpose()?,
-            mask: mask.map(|mask| Array::mask("mask", mask)).transpose()?,
-            key_lengths: key_lengths.map(arguments::key_lengths).transpose()?,
-            sinks: sinks.map(|row| Row::open("sinks", row)).transpose()?,
-        })
-    }
-
-    /// The library's options with these.
-    pub fn apply<'a>(&'a self, mut attention: Attention<'a>) -> Attention<'a> {
+    /// The library's options.
+    pub fn attention(&self) -> Attention<'_> {
+        let mut attention = Attention::new().isa(self.isa).threads(self.threads.of_library());
+        if let Some(scale) = self.scale {
+            attention = attention.scale(scale);
+        }
+        if let Some(softcap) = self.softcap {
+            attention = attention.softcap(softcap);
+        }
         if let Some(bias) = &self.bias {
             attention = attention.bias(bias.as_view());
         }
@@ -51,6 +86,12 @@ impl Options {
         if let Some(mask) = &self.mask {
             attention = attention.mask(mask.as_mask());
         }
+        if let Some(causal) = self.causal {
+            attention = attention.causal(causal);
+        }
+        if let Some((left, right)) = self.window {
+            attention = attention.window(left, right);
+        }
         if let Some(lengths) = &self.key_lengths {
             attention = attention.key_lengths(lengths);
         }
@@ -58,6 +99,11 @@ impl Options {
             attention = attention.sinks(sinks.as_slice());
         }
         attention
+    }
+
+    /// The threads of the call.
+    pub fn threads(&self) -> Threads {
+        self.threads
     }
 
     /// Those that are read in place.

@@ -1,10 +1,16 @@
-"""Attention weights on CPUs, ``softmax(scale · Q Kᵀ)``: which words a transformer focuses on.
+"""Attention on CPUs: the output ``softmax(scale · Q Kᵀ) · V``, and the weights, which words a
+transformer focuses on.
 
 >>> import numpy, softdot
 >>> query = numpy.ones((4, 64), dtype="float32")
 >>> key = numpy.ones((5, 64), dtype="float32")
+>>> value = numpy.arange(10, dtype="float32").reshape(5, 2)
+>>> softdot.attention(query, key, value)[0]
+array([4., 5.], dtype=float32)
 >>> softdot.attention_weights(query, key)[0]
 array([0.2, 0.2, 0.2, 0.2, 0.2], dtype=float32)
+
+``softdot.torch`` has torch's own function, ``scaled_dot_product_attention``.
 
 The same bits on every machine, for any number of threads, any strides and any split of the rows
 into calls.
@@ -12,9 +18,11 @@ into calls.
 
 from softdot._plot import plot_weights
 from softdot._softdot import (
+    AttentionResult,
     PackedKeys,
     __version__,
     alibi_slopes,
+    attention,
     attention_weights,
     available_isas,
     dot,
@@ -23,9 +31,11 @@ from softdot._softdot import (
 )
 
 __all__ = [
+    "AttentionResult",
     "PackedKeys",
     "__version__",
     "alibi_slopes",
+    "attention",
     "attention_weights",
     "available_isas",
     "dot",

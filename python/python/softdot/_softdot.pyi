@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, final, overload
 
 # NumPy arrays, torch tensors, anything with DLPack or the buffer protocol: there is no type for
@@ -7,14 +7,17 @@ _Array: TypeAlias = Any
 _Row: TypeAlias = Sequence[SupportsFloat] | _Array
 _Out = TypeVar("_Out")
 _Isa: TypeAlias = Literal["avx512", "avx2", "neon", "scalar"]
+_Returned: TypeAlias = Literal["lse", "weights", "max_logit"]
 _Stage: TypeAlias = Literal["scores", "capped", "biased", "weights"]
 # Or a type object of NumPy, ml_dtypes, torch or JAX.
 _Dtype: TypeAlias = Literal["float32", "float16", "bfloat16"] | Any
 
 __all__ = [
+    "AttentionResult",
     "PackedKeys",
     "__version__",
     "alibi_slopes",
+    "attention",
     "attention_weights",
     "available_isas",
     "dot",
@@ -25,6 +28,69 @@ __all__ = [
 __version__: Final[str]
 
 def alibi_slopes(heads: SupportsIndex) -> list[float]: ...
+@overload
+def attention(
+    query: _Array,
+    key: _Array | PackedKeys,
+    value: _Array,
+    *,
+    scale: SupportsFloat | None = None,
+    softcap: SupportsFloat | None = None,
+    bias: _Array | None = None,
+    alibi_slopes: _Row | None = None,
+    mask: _Array | None = None,
+    causal: Literal["top-left", "bottom-right"] | SupportsIndex | None = None,
+    window: Sequence[SupportsIndex | None] | None = None,
+    key_lengths: Sequence[SupportsIndex] | _Array | None = None,
+    sinks: _Row | None = None,
+    out: None = None,
+    returns: None = None,
+    dtype: _Dtype | None = None,
+    isa: _Isa | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Array: ...
+@overload
+def attention(
+    query: _Array,
+    key: _Array | PackedKeys,
+    value: _Array,
+    *,
+    scale: SupportsFloat | None = None,
+    softcap: SupportsFloat | None = None,
+    bias: _Array | None = None,
+    alibi_slopes: _Row | None = None,
+    mask: _Array | None = None,
+    causal: Literal["top-left", "bottom-right"] | SupportsIndex | None = None,
+    window: Sequence[SupportsIndex | None] | None = None,
+    key_lengths: Sequence[SupportsIndex] | _Array | None = None,
+    sinks: _Row | None = None,
+    out: _Out,
+    returns: None = None,
+    dtype: _Dtype | None = None,
+    isa: _Isa | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Out: ...
+@overload
+def attention(
+    query: _Array,
+    key: _Array | PackedKeys,
+    value: _Array,
+    *,
+    scale: SupportsFloat | None = None,
+    softcap: SupportsFloat | None = None,
+    bias: _Array | None = None,
+    alibi_slopes: _Row | None = None,
+    mask: _Array | None = None,
+    causal: Literal["top-left", "bottom-right"] | SupportsIndex | None = None,
+    window: Sequence[SupportsIndex | None] | None = None,
+    key_lengths: Sequence[SupportsIndex] | _Array | None = None,
+    sinks: _Row | None = None,
+    out: _Array | None = None,
+    returns: _Returned | Iterable[_Returned],
+    dtype: _Dtype | None = None,
+    isa: _Isa | None = None,
+    threads: SupportsIndex | None = None,
+) -> AttentionResult: ...
 @overload
 def attention_weights(
     query: _Array,
@@ -76,6 +142,16 @@ def scaled_softmax(
 ) -> _Out: ...
 def isa() -> _Isa: ...
 def available_isas() -> list[_Isa]: ...
+@final
+class AttentionResult:
+    @property
+    def output(self) -> _Array: ...
+    @property
+    def lse(self) -> _Array | None: ...
+    @property
+    def weights(self) -> _Array | None: ...
+    @property
+    def max_logit(self) -> _Array | None: ...
 @final
 class PackedKeys:
     def __new__(

@@ -1,0 +1,134 @@
+//! A call of attention: its arguments, opened, and the run.
+
+use crate::array::{Array, Dtype};
+use crate::error;
+use crate::key::Key;
+use crate::options::{Given, Options};
+use crate::target::Target;
+use pyo3::prelude::*;
+use softdot::{Error, KeysValues, Outputs, TensorRef, Workspace};
+
+/// The arguments of a call, which fit each other.
+pub struct Call<'a, 'py> {
+    query: &'a Bound<'py, PyAny>,
+    query_array: Array,
+    key: Key,
+    value: Option<Array>,
+    options: Options,
+    /// Threads that the work is worth.
+    planned_threads: usize,
+}
+
+impl<'a, 'py> Call<'a, 'py> {
+    /// # Errors
+    /// Those of [`Array`] and [`Options`], and the library's: before there is memory for results, which
+    /// may be of any size if arguments do not fit.
+    pub fn open(
+        query: &'a Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        value: Option<&Bound<'py, PyAny>>,
+        given: &Given<'_, 'py>,
+    ) -> PyResult<Self> {
+        let options = given.open()?;
+        let mut call = Call {
+            query,
+            query_array: Array::view("query", query)?,
+            key: Key::open(key)?,
+            value: value.map(|value| Array::view("value", value)).transpose()?,
+            options,
+            planned_threads: 1,
+        };
+        call.planned_threads = call.check().map_err(error::to_python)?;
+        Ok(call)
+    }
+
+    /// Checks the arguments against each other, and plans.
+    fn check(&self) -> Result<usize, Error> {
+        let attention = self.options.attention();
+        let query = self.query_array.as_view();
+        let plan = match &self.value {
+            None => attention.plan(query, self.key.as_keys()),
+            Some(value) => {
+                // Without outputs, a run checks and does nothing else.
+                let keys_values = self.keys_values();
+                attention.run(query, keys_values, Outputs::new(), &mut Workspace::new())?;
+                // Plans are made without values: threads are counted for dot products of as many
+                // multiply-adds as there are with them.
+                let [.., v_dim] = value.as_view().shape();
+                let with_values = |[batch, heads, rows, head_dim]: [usize; 4]| {
+                    let columns = head_dim.saturating_add(v_dim);
+                    TensorRef::with_strides(&[0.0f32], [batch, heads, rows, columns], [0; 4])
+                };
+                attention.plan(with_values(query.shape()), with_values(self.key.shape()))
+            }
+        };
+        Ok(plan?.threads)
+    }
+
+    fn keys_values(&self) -> KeysValues<'_> {
+        match &self.value {
+            Some(value) => (self.key.as_keys(), value.as_view()).into(),
+            None => self.key.as_keys().into(),
+        }
+    }
+
+    /// Keys per head.
+    pub fn keys(&self) -> usize {
+        self.key.shape()[2]
+    }
+
+    /// Columns of the values.
+    pub fn v_dim(&self) -> usize {
+        self.value.as_ref().map_or(0, |value| value.as_view().shape()[3])
+    }
+
+    /// What is read in place.
+    pub fn arrays(&self) -> Vec<&Array> {
+        let own = [Some(&self.query_array), self.key.as_array(), self.value.as_ref()];
+        own.into_iter().flatten().chain(self.options.arrays()).collect()
+    }
+
+    /// The result that goes to `out`, or to a new array of the query's kind.
+    ///
+    /// # Errors
+    /// Those of [`Target`].
+    pub fn result(
+        &self,
+        out: Option<Bound<'py, PyAny>>,
+        columns: usize,
+        dtype: Option<Dtype>,
+    ) -> PyResult<Target<'py>> {
+        match out {
+            Some(out) => Target::given(out, dtype),
+            None => self.new_result(columns, dtype.unwrap_or(self.query_array.dtype())),
+        }
+    }
+
+    /// A new array of the query's kind, with so many columns for each query row.
+    ///
+    /// # Errors
+    /// Those of [`Target`].
+    pub fn new_result(&self, columns: usize, dtype: Dtype) -> PyResult<Target<'py>> {
+        Target::new(self.query, &self.query_array, columns, dtype)
+    }
+
+    /// A new array of the query's kind, with one float32 for each query row and no axis of columns.
+    ///
+    /// # Errors
+    /// Those of [`Target`].
+    pub fn new_row_result(&self) -> PyResult<Target<'py>> {
+        Ok(self.new_result(1, Dtype::Float32)?.without_columns())
+    }
+
+    /// Computes.
+    ///
+    /// # Errors
+    /// Those of the library, and of [`Threads::run`](crate::threads::Threads::run).
+    pub fn run(&self, outputs: Outputs<'_>) -> PyResult<()> {
+        let attention = self.options.attention();
+        let (query, keys_values) = (self.query_array.as_view(), self.keys_values());
+        self.options.threads().run(self.query.py(), self.planned_threads, |workspace| {
+            attention.run(query, keys_values, outputs, workspace)
+        })
+    }
+}
