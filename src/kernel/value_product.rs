@@ -136,8 +136,7 @@ fn all_finite<S: SimdExt>(simd: S, sums: &[f32]) -> bool {
     for &sum in registers {
         zeros = simd.add_f32s(zeros, simd.sub_f32s(sum, sum));
     }
-    let rest = rest.iter().fold(0.0, |zeros, sum| zeros + (sum - sum));
-    simd.reduce_sum_f32s(zeros) + rest == 0.0
+    simd.reduce_sum_f32s(zeros) == 0.0 && rest.iter().all(|sum| sum.is_finite())
 }
 
 /// The sums of a row again, key by key, without those that it does not attend to: what stands in
