@@ -46,7 +46,8 @@ def test_the_package_passes_mypy_strictly(run_python):
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
-def test_importing_brings_neither_matplotlib_nor_torch(run_python):
-    answer = run_python("import softdot, sys; print(*sorted(sys.modules))")
+@pytest.mark.parametrize("module", ["softdot", "softdot.torch"])
+def test_importing_brings_neither_matplotlib_nor_torch(run_python, module):
+    answer = run_python(f"import {module}, sys; print(*sorted(sys.modules))")
     assert answer.stderr == ""
     assert {"matplotlib", "torch", "jax"}.isdisjoint(answer.stdout.split())
