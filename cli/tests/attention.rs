@@ -342,3 +342,13 @@ fn command_lines() {
     }
     assert_eq!(names(directory.path()), before);
 }
+
+#[test]
+fn help_has_values_and_results_among_the_first_options() {
+    let help = succeed(&run_in(&std::env::temp_dir(), "attention --help"));
+    let (first, adjustments) = help.split_once("Between scores and weights:").expect("a heading");
+    for option in ["--value <FILE>", "--weights <", "--lse <", "--max-logit <", "--threads <N>"] {
+        assert!(first.contains(option), "{option}: {help}");
+    }
+    assert!(adjustments.contains("--softcap <C>"), "{help}");
+}

@@ -31,14 +31,18 @@ pub struct Attention {
     pub call: Call,
     /// The values: FILE.npy or FILE.safetensors:TENSOR[INDEX]
     #[arg(long, value_name = "FILE", display_order = 1)]
+    #[arg(help_heading = None::<&str>)]
     pub value: Source,
     /// Where the attention weights go, too
     #[arg(long, value_name = "FILE.npy", value_parser = npy_name, display_order = 3)]
+    #[arg(help_heading = None::<&str>)]
     pub weights: Option<PathBuf>,
     /// Where the log-sum-exp of each row's logits goes, too
     #[arg(long, value_name = "FILE.npy", value_parser = npy_name, display_order = 3)]
+    #[arg(help_heading = None::<&str>)]
     pub lse: Option<PathBuf>,
     /// Where each row's largest logit goes, too
     #[arg(long, value_name = "FILE.npy", value_parser = npy_name, display_order = 3)]
+    #[arg(help_heading = None::<&str>)]
     pub max_logit: Option<PathBuf>,
 }

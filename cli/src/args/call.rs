@@ -33,6 +33,7 @@ axes that the file lacks are 1.
 
 /// What a call reads, how it computes, and where its result goes. An option of one command alone
 /// takes its place in the help by a `display_order`: what these have is their place here, from 0.
+/// `help_heading` is none again behind the options that are under one.
 #[derive(Debug, Args)]
 pub struct Call {
     /// The queries: FILE.npy or FILE.safetensors:TENSOR[INDEX]
@@ -53,12 +54,15 @@ pub struct Call {
     #[command(flatten)]
     pub adjustments: Adjustments,
     /// Force an instruction set: scalar, neon, avx2 or avx512
+    #[arg(help_heading = None::<&str>)]
     #[arg(long, value_name = "NAME")]
     pub isa: Option<Isa>,
     /// Threads; without it, one per CPU (or RAYON_NUM_THREADS)
+    #[arg(help_heading = None::<&str>)]
     #[arg(long, value_name = "N", value_parser = thread_count)]
     pub threads: Option<usize>,
     /// Draw the first head of the first batch entry as a heat map, too: .png or .svg
+    #[arg(help_heading = None::<&str>)]
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PictureFile>,
 }

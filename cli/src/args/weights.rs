@@ -25,7 +25,7 @@ pub struct Weights {
     #[command(flatten)]
     pub call: Call,
     /// What to compute: weights, or logits on the way to them
-    #[arg(long, value_enum, default_value_t, display_order = 3)]
+    #[arg(long, value_enum, default_value_t, display_order = 3, help_heading = None::<&str>)]
     pub stage: StageName,
 }
 
