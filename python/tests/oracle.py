@@ -1,5 +1,7 @@
 """The definition in f64, and how far from it an answer may be."""
 
+from typing import NamedTuple
+
 import numpy
 
 #: The largest error of a right answer, relative to its row's largest magnitude.
@@ -70,6 +72,38 @@ def attention(
     exponentials = numpy.exp(logits - highest)
     total = exponentials.sum(axis=-1, keepdims=True) + numpy.exp(sink - highest)
     return exponentials / numpy.where(total == 0.0, 1.0, total)
+
+
+class Results(NamedTuple):
+    """What ``softdot.attention`` returns, and the values that it is made of."""
+
+    output: numpy.ndarray
+    lse: numpy.ndarray
+    weights: numpy.ndarray
+    max_logit: numpy.ndarray
+    value: numpy.ndarray
+
+    def of_axes(self, axes):
+        """Without the leading axes that arrays with so many do not have."""
+        rows = axes - 1
+        counts = [axes, rows, axes, rows, axes]
+        return Results(
+            *(array.reshape(array.shape[array.ndim - n :]) for array, n in zip(self, counts))
+        )
+
+
+def results(query, key, value, *, sinks=None, **options):
+    """What ``softdot.attention`` computes, of ``[batch, heads, rows, columns]``."""
+    weights = attention(query, key, sinks=sinks, **options)
+    logits = attention(query, key, stage="biased", **options)
+    value = numpy.asarray(value, dtype=numpy.float64)
+    output = weights @ value.repeat(query.shape[1] // value.shape[1], axis=1)
+    max_logit = logits.max(axis=-1, initial=-numpy.inf)
+    sink = numpy.full((query.shape[1], 1), -numpy.inf)
+    if sinks is not None:
+        sink = numpy.asarray(sinks, dtype=numpy.float64).reshape(-1, 1)
+    lse = numpy.logaddexp(numpy.logaddexp.reduce(logits, axis=-1, initial=-numpy.inf), sink)
+    return Results(output, lse, weights, max_logit, value)
 
 
 def expect_close(found, expected, tolerance=TOLERANCE):

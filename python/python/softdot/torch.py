@@ -8,7 +8,7 @@ torch itself is imported when the function is called.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from softdot._softdot import attention
 
@@ -88,7 +88,9 @@ def scaled_dot_product_attention(
         key_heads = value_heads = _common(given, key_heads, value_heads)
         heads = _common(given, heads, key_heads)
     shape = (*batch, heads, query.shape[-2], key.shape[-2])
-    options = {}
+    options: dict[str, Any] = {"scale": scale}
+    if is_causal:
+        options["causal"] = "top-left"
     if attn_mask is not None:
         fitted = _fitted_mask(attn_mask, query.dtype, shape, axes)
         options["bias" if fitted.is_floating_point() else "mask"] = fitted
@@ -96,8 +98,6 @@ def scaled_dot_product_attention(
         _four_axes(query, batch, heads),
         _four_axes(key, batch, key_heads),
         _four_axes(value, batch, value_heads),
-        scale=scale,
-        causal="top-left" if is_causal else None,
         **options,
     )
     return output.view((*shape[:-1], value.shape[-1])[-axes:])
