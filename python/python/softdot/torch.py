@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 from softdot._softdot import attention
 
 if TYPE_CHECKING:
-    import torch  # type: ignore[import-not-found, unused-ignore]
+    import torch as _torch  # type: ignore[import-not-found, unused-ignore]
 
 __all__ = ["scaled_dot_product_attention"]
 
 
 def scaled_dot_product_attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
+    query: _torch.Tensor,
+    key: _torch.Tensor,
+    value: _torch.Tensor,
+    attn_mask: _torch.Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
-) -> torch.Tensor:
+) -> _torch.Tensor:
     """What ``torch.nn.functional.scaled_dot_product_attention`` computes, on the CPU and without
     gradients.
 
@@ -94,7 +94,7 @@ def scaled_dot_product_attention(
     if attn_mask is not None:
         fitted = _fitted_mask(attn_mask, query.dtype, shape, axes)
         options["bias" if fitted.is_floating_point() else "mask"] = fitted
-    output: torch.Tensor = attention(
+    output: _torch.Tensor = attention(
         _four_axes(query, batch, heads),
         _four_axes(key, batch, key_heads),
         _four_axes(value, batch, value_heads),
@@ -103,7 +103,9 @@ def scaled_dot_product_attention(
     return output.view((*shape[:-1], value.shape[-1])[-axes:])
 
 
-def _plain(name: str, tensor: torch.Tensor, dtypes: list[torch.dtype] | None = None) -> torch.Tensor:
+def _plain(
+    name: str, tensor: _torch.Tensor, dtypes: list[_torch.dtype] | None = None
+) -> _torch.Tensor:
     """A tensor as softdot takes it: without a gradient, with numbers as memory has them."""
     import torch
 
@@ -123,8 +125,8 @@ def _plain(name: str, tensor: torch.Tensor, dtypes: list[torch.dtype] | None = N
 
 
 def _fitted_mask(
-    mask: torch.Tensor, dtype: torch.dtype, shape: tuple[int, ...], axes: int
-) -> torch.Tensor:
+    mask: _torch.Tensor, dtype: _torch.dtype, shape: tuple[int, ...], axes: int
+) -> _torch.Tensor:
     """Masks of scores ``shape``, of which tensors have the last ``axes``, with four axes."""
     import torch
 
@@ -143,7 +145,7 @@ def _fitted_mask(
     return _four_axes(longer, batch, longer.shape[-3])
 
 
-def _lengthened(tensor: torch.Tensor, axes: int) -> torch.Tensor:
+def _lengthened(tensor: _torch.Tensor, axes: int) -> _torch.Tensor:
     """With leading axes of 1, for as many as there are, or four."""
     return tensor[(None,) * (max(axes, 4) - tensor.ndim)]
 
@@ -159,7 +161,7 @@ def _common(given: list[tuple[int, ...]], *extents: int) -> int:
     return others.pop() if others else 1
 
 
-def _four_axes(tensor: torch.Tensor, batch: tuple[int, ...], heads: int) -> torch.Tensor:
+def _four_axes(tensor: _torch.Tensor, batch: tuple[int, ...], heads: int) -> _torch.Tensor:
     """Repeated to these leading axes, which become one: without a copy where strides can say it."""
     repeated = tensor.expand(*batch, heads, -1, -1)
     return repeated.reshape(math.prod(batch), heads, *tensor.shape[-2:])
