@@ -30,7 +30,7 @@ use alloc::vec::Vec;
 /// assert_eq!(cache.shape(), [1, 2, 6, 8]);
 /// cache.truncate(3);
 /// let attention = Attention::new();
-/// assert_eq!(attention.compute(query, &cache)?, attention.compute(query, key)?);
+/// assert_eq!(attention.weights(query, &cache)?, attention.weights(query, key)?);
 /// # Ok::<(), softdot::Error>(())
 /// ```
 #[derive(Clone, Debug)]
