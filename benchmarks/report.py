@@ -5,8 +5,8 @@ from __future__ import annotations
 NOTES = """\
 Median of a call; in brackets how many times {base}'s time that is, the median over the rounds of the
 ratio within a round. Last column: the fastest of the others' ratio (above 1, {base} is ahead).
-GFLOP/s: {base}'s; 4 FLOP for each attended pair and dimension of an output, 2 for each pair of weights
-and scores.
+GFLOP/s: {base}'s; 4 FLOP for each attended pair and dimension of an output, 2 of weights and scores
+for each pair and dimension, attended or not.
 """
 
 
