@@ -10,20 +10,22 @@ matplotlib.use("agg")
 
 from matplotlib import pyplot  # noqa: E402
 
+import report  # noqa: E402
+
 
 def draw(answer: dict, path: pathlib.Path) -> None:
-    """One panel for each number of threads."""
+    """One panel for each of the report's tables."""
     # The same file for the same numbers.
     matplotlib.rcParams.update({"svg.hashsalt": "softdot", "svg.fonttype": "none"})
-    threads = sorted({record["threads"] for record in answer["records"]})
+    tables = report.tables_of(answer["records"])
     figure, panels = pyplot.subplots(
-        len(threads), figsize=(12, 4 * len(threads)), layout="constrained", squeeze=False
+        len(tables), figsize=(12, 4 * len(tables)), layout="constrained", squeeze=False
     )
-    for panel, count in zip(panels[:, 0], threads):
-        records = [record for record in answer["records"] if record["threads"] == count]
+    for panel, (title, records) in zip(panels[:, 0], tables):
         _bars(panel, records)
-        panel.set_title("1 thread" if count == 1 else f"{count} threads", loc="left")
-    panels[0, 0].legend(ncols=4, fontsize=9, frameon=False)
+        panel.set_title(title, loc="left")
+        panel.set_ylabel(f"time, × {report.base(records)}'s")
+        panel.legend(ncols=4, fontsize=9, frameon=False)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
@@ -40,7 +42,6 @@ def _bars(panel, records: list[dict]) -> None:
     panel.set_yscale("log", base=2)
     panel.set_ylim(top=2 * max(record["ratio"] for record in records))
     panel.yaxis.set_major_formatter("{x:g}")
-    panel.set_ylabel("time, × softdot's")
     panel.set_xticks(range(len(workloads)), [name.replace("/", "\n") for name in workloads])
     panel.tick_params(axis="x", labelsize=8)
     panel.spines[["top", "right"]].set_visible(False)

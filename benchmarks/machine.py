@@ -9,16 +9,22 @@ import platform
 
 def detect() -> dict:
     """The machine, and how busy it was in the minute before."""
-    import softdot
-
     return {
         "date": datetime.date.today().isoformat(),
         "cpu": _cpu() or platform.processor() or "unknown CPU",
         "cpus": len(os.sched_getaffinity(0)),
-        "isa": softdot.isa(),
+        "isa": _isa(),
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
     }
+
+
+def _isa() -> str:
+    try:
+        import softdot
+    except ModuleNotFoundError:
+        return "ISA not asked for"
+    return softdot.isa()
 
 
 def _cpu() -> str | None:

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 NOTES = """\
-Median of a call; in brackets how many times softdot's time that is, the median over the rounds of the
-ratio within a round. Last column: the fastest of the others' ratio (above 1, softdot is ahead).
+Median of a call; in brackets how many times {base}'s time that is, the median over the rounds of the
+ratio within a round. Last column: the fastest of the others' ratio (above 1, {base} is ahead).
+GFLOP/s: {base}'s; 4 FLOP for each attended pair and dimension of an output, 2 of weights and scores
+for each pair and dimension, attended or not.
 """
 
 
 def markdown(answer: dict) -> str:
-    """Head, one table for each number of threads, notes."""
-    threads = sorted({record["threads"] for record in answer["records"]})
-    tables = [_table(answer["records"], count) for count in threads]
-    return "\n".join([_head(answer), *tables, NOTES])
+    """Head, tables, notes."""
+    tables = [_table(title, records) for title, records in tables_of(answer["records"])]
+    return "\n".join([_head(answer), *tables, NOTES.format(base=base(answer["records"]))])
+
+
+def base(records: list[dict]) -> str:
+    """Whose times the ratios are to: softdot's, if it is installed."""
+    return records[0]["contender"]
+
+
+def tables_of(records: list[dict]) -> list[tuple[str, list[dict]]]:
+    """A title and records for each number of threads and those who have all workloads in common."""
+    workloads: dict[tuple, list[dict]] = {}
+    for record in sorted(records, key=lambda record: record["threads"]):
+        workloads.setdefault((record["threads"], record["workload"]), []).append(record)
+    tables: dict[tuple, list[dict]] = {}
+    for (threads, _), own in workloads.items():
+        contenders = [record["contender"] for record in own]
+        tables.setdefault((threads, *contenders), []).extend(own)
+    titles = ("1 thread" if threads == 1 else f"{threads} threads" for threads, *_ in tables)
+    return list(zip(titles, tables.values()))
 
 
 def _head(answer: dict) -> str:
@@ -31,28 +50,29 @@ def _head(answer: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(all_records: list[dict], threads: int) -> str:
-    records = [record for record in all_records if record["threads"] == threads]
+def _table(title: str, records: list[dict]) -> str:
     contenders = list(dict.fromkeys(record["contender"] for record in records))
     workloads = list(dict.fromkeys(record["workload"] for record in records))
-    title = "1 thread" if threads == 1 else f"{threads} threads"
-    rows = [[title, *contenders, "best other"], ["---", *["---:"] * (len(contenders) + 1)]]
+    head = [title, *contenders, "best other", "GFLOP/s"]
+    rows = [head, ["---", *["---:"] * (len(head) - 1)]]
     for workload in workloads:
         own = {record["contender"]: record for record in records if record["workload"] == workload}
-        others = [record["ratio"] for name, record in own.items() if not is_ours(name)]
+        first = own[base(records)]
+        others = [record["ratio"] for name, record in own.items() if not _is(name, first)]
         best = f"{min(others):.2f}×" if others else "–"
-        rows.append([workload, *(_cell(own[name]) for name in contenders), best])
+        cells = [_cell(own[name], first) for name in contenders]
+        rows.append([workload, *cells, best, f"{first['gflops']:.0f}"])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def is_ours(contender: str) -> bool:
-    """Whether it is one of softdot's own."""
-    return contender.startswith("softdot")
+def _is(contender: str, first: dict) -> bool:
+    """Whether it is the first, or another of the same library's."""
+    return contender.split(",")[0] == first["contender"].split(",")[0]
 
 
-def _cell(record: dict) -> str:
+def _cell(record: dict, first: dict) -> str:
     time = duration(record["median_s"])
-    return time if record["contender"] == "softdot" else f"{time} ({record['ratio']:.2f})"
+    return time if record is first else f"{time} ({record['ratio']:.2f})"
 
 
 def duration(seconds: float) -> str:

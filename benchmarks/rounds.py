@@ -66,7 +66,10 @@ class Contender:
 
 
 def run(workload: Workload, libraries: list, threads: int, effort: Effort) -> list[dict]:
-    """Measures everyone on one workload; the records begin with softdot's."""
+    """Measures everyone on one workload.
+
+    The records begin with softdot's if it is installed; ratios are to the first's times.
+    """
     problem = Problem(workload)
     contenders = [
         _contender(name, forms, problem)

@@ -29,8 +29,26 @@ class Workload:
 
     @property
     def flops(self) -> int:
-        """Two for each multiply-add of all dot products, wanted or not; exponentials are not counted."""
+        """Two for each multiply-add; exponentials are not counted.
+
+        Of an output those of its two products, for attended pairs; else those of all dot products,
+        wanted or not.
+        """
+        if self.stage == "output":
+            return 4 * self.attended_pairs * self.head_dim
         return 2 * self.q_heads * self.query_rows * self.keys * self.head_dim
+
+    @property
+    def attended_pairs(self) -> int:
+        """Pairs of a query row and a key that a causal row, bottom-right, attends to; else all."""
+        rows, keys = self.query_rows, self.keys
+        excluded = rows * (rows - 1) // 2 if self.option == "causal" else 0
+        return self.q_heads * (rows * keys - excluded)
+
+    @property
+    def is_causal_anyhow(self) -> bool:
+        """Whether it is causal, and top-left would mean the same as bottom-right."""
+        return self.option == "causal" and self.query_rows == self.keys
 
     @property
     def scale(self) -> float:
@@ -42,7 +60,20 @@ def _dense(kind: str, heads: int, rows: int, keys: int, head_dim: int, **more) -
     return Workload(kind, heads, rows, keys, head_dim, **{"kv_heads": heads, **more})
 
 
+def _output(kind: str, *sizes: int, **more) -> Workload:
+    return _dense(kind, *sizes, stage="output", **more)
+
+
 _ALL = [
+    _output("output", 12, 128, 128, 64),
+    _output("output", 12, 512, 512, 64),
+    _output("output", 1, 4096, 4096, 64),
+    _output("output", 8, 2048, 2048, 128),
+    _output("output-causal", 8, 2048, 2048, 128, option="causal"),
+    # New rows after keys that are cached.
+    _output("output-chunk", 8, 512, 4096, 128, option="causal"),
+    _output("output-decode", 32, 1, 4096, 128),
+    _output("output-decode", 32, 1, 4096, 128, kv_heads=8),
     _dense("prefill", 12, 128, 128, 64),
     _dense("prefill", 12, 512, 512, 64),
     _dense("prefill", 1, 4096, 4096, 64),

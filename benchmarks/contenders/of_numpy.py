@@ -19,22 +19,33 @@ def contenders(problem, threads):
 
 
 def _form(problem, key):
-    out, scaled = problem.output(), numpy.empty_like(problem.query)
+    stage, out = problem.workload.stage, problem.output()
+    products = numpy.empty(problem.scores_shape, numpy.float32) if stage == "output" else out
+    scaled = numpy.empty_like(problem.query)
     column = numpy.empty((*problem.shape[:-1], 1), numpy.float32)
     scale, added = numpy.float32(problem.workload.scale), problem.added
 
     def scores():
         numpy.multiply(problem.query, scale, out=scaled)
-        return numpy.matmul(scaled, key, out=out)
+        return numpy.matmul(scaled, key, out=products)
 
-    def weights():
+    def exponentials():
         scores()
         if added is not None:
-            numpy.add(out, added, out=out)
-        numpy.max(out, axis=-1, keepdims=True, out=column)
-        numpy.subtract(out, column, out=out)
-        numpy.exp(out, out=out)
-        numpy.sum(out, axis=-1, keepdims=True, out=column)
+            numpy.add(products, added, out=products)
+        numpy.max(products, axis=-1, keepdims=True, out=column)
+        numpy.subtract(products, column, out=products)
+        numpy.exp(products, out=products)
+        numpy.sum(products, axis=-1, keepdims=True, out=column)
+
+    def weights():
+        exponentials()
         return numpy.divide(out, column, out=out)
 
-    return scores if problem.workload.stage == "scores" else weights
+    def output():
+        exponentials()
+        numpy.matmul(products, problem.value, out=out)
+        # The columns of an output are fewer than the keys.
+        return numpy.divide(out, column, out=out)
+
+    return {"scores": scores, "weights": weights, "output": output}[stage]
