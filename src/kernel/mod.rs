@@ -1,6 +1,5 @@
 //! The kernels: what one task computes, on one thread. See [`row_blocks`] for the outline.
 
-mod arrays;
 mod block_buffer;
 mod block_rows;
 mod dot;

@@ -27,7 +27,6 @@
 //! What did not help: prefetching the next panel by instructions (the hardware sees the stream); a
 //! pointer per query row (the loop runs out of integer registers). More in docs/notes/tiles.md.
 
-use super::arrays::map;
 use super::key_source::{HeadKeys, PanelKeys, RowMajorKeys, Stream};
 use super::lane_masks::exclude;
 use super::pages::prefetch_pages;
@@ -168,9 +167,9 @@ pub(crate) fn tile<S: SimdExt, const ROWS: usize, const PANELS: usize, const REG
     let mut sums = [[[simd.splat_f32s(0.0); REGISTERS]; PANELS]; ROWS];
     let chunks = panels[0].len() / QUERY_CHUNK;
     for (chunk, query) in query[..chunks].iter().enumerate() {
-        let keys = map(panels, |panel| &panel.as_chunks::<QUERY_CHUNK>().0[chunk]);
+        let keys = panels.map(|panel| &panel.as_chunks::<QUERY_CHUNK>().0[chunk]);
         for dim in 0..QUERY_CHUNK / 2 {
-            multiply_add(simd, query, dim, map(keys, |keys| keys[dim]), &mut sums);
+            multiply_add(simd, query, dim, keys.map(|keys| keys[dim]), &mut sums);
             simd.scheduling_barrier();
         }
         // Large tiles have time for a line every half a chunk. (Of a loop over halves the compiler
@@ -181,7 +180,7 @@ pub(crate) fn tile<S: SimdExt, const ROWS: usize, const PANELS: usize, const REG
             simd.drain_step(queue);
         }
         for dim in QUERY_CHUNK / 2..QUERY_CHUNK {
-            multiply_add(simd, query, dim, map(keys, |keys| keys[dim]), &mut sums);
+            multiply_add(simd, query, dim, keys.map(|keys| keys[dim]), &mut sums);
             simd.scheduling_barrier();
         }
         if const { ROWS > 1 }
@@ -192,7 +191,7 @@ pub(crate) fn tile<S: SimdExt, const ROWS: usize, const PANELS: usize, const REG
     }
     if let Some(query) = query.get(chunks) {
         for dim in 0..panels[0].len() % QUERY_CHUNK {
-            let keys = map(panels, |panel| panel[chunks * QUERY_CHUNK + dim]);
+            let keys = panels.map(|panel| panel[chunks * QUERY_CHUNK + dim]);
             multiply_add(simd, query, dim, keys, &mut sums);
         }
     }

@@ -16,13 +16,12 @@
 //!    infinite: then the row's result is not finite, and [`super::value_product`] repeats it without
 //!    them.
 
-use super::arrays::map;
 use super::row_kernel::RowKernel;
 use super::value_source::ValuePass;
 use crate::layout::{LINE, PANEL};
 use crate::simd::SimdExt;
 use core::array::from_fn;
-use core::ops::Range;
+use core::ops::{Index, Range};
 
 /// The rows of a tile and the keys that any of them attends to.
 #[derive(Clone, Debug, Default)]
@@ -136,15 +135,21 @@ fn multiply_packed<S: SimdExt, const ROWS: usize, const PANELS: usize, const REG
 ) {
     let chunks = exponentials[0].len() / UNROLL;
     for chunk in 0..chunks {
-        let values = map(values, |values| &values.as_chunks::<UNROLL>().0[chunk]);
-        let exponentials = map(exponentials, |row| &row.as_chunks::<UNROLL>().0[chunk]);
+        let mut rows = [&[0.0; UNROLL]; ROWS];
+        for (row, exponentials) in rows.iter_mut().zip(&exponentials) {
+            *row = &exponentials.as_chunks().0[chunk];
+        }
+        let mut panels = [&values[0].as_chunks::<UNROLL>().0[chunk]; PANELS];
+        for (panel, values) in panels.iter_mut().zip(&values) {
+            *panel = &values.as_chunks().0[chunk];
+        }
         for key in 0..UNROLL {
-            multiply_add(simd, map(exponentials, |row| row[key]), map(values, |v| v[key]), sums);
+            multiply_add(simd, &rows, &panels, key, sums);
             simd.scheduling_barrier();
         }
     }
     for key in chunks * UNROLL..exponentials[0].len() {
-        multiply_add(simd, map(exponentials, |row| row[key]), map(values, |v| v[key]), sums);
+        multiply_add(simd, &exponentials, &values, key, sums);
     }
 }
 
@@ -165,23 +170,39 @@ fn multiply_rows<S: SimdExt, const ROWS: usize, const PANELS: usize, const REGIS
             simd.prefetch_to_l2(line.wrapping_add(L2_PASSES * ahead));
         }
         let (registers, _) = S::as_simd_f32s(row).0.as_chunks::<REGISTERS>();
-        let values = from_fn(|i| registers[i]);
-        multiply_add(simd, map(exponentials, |row| row[key]), values, sums);
+        for (exponentials, sums) in exponentials.iter().zip(&mut *sums) {
+            let e = simd.splat_f32s(exponentials[key]);
+            for (value, sum) in registers.as_flattened().iter().zip(sums.as_flattened_mut()) {
+                *sum = simd.mul_add_f32s(e, *value, *sum);
+            }
+        }
         simd.scheduling_barrier();
     }
 }
 
-/// One key of a tile.
+/// One key of a tile, of rows of exponentials and of panels of values.
 #[inline(always)]
-fn multiply_add<S: SimdExt, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+fn multiply_add<
+    S: SimdExt,
+    E: Index<usize, Output = f32> + ?Sized,
+    V: Index<usize, Output = [S::f32s; REGISTERS]> + ?Sized,
+    const ROWS: usize,
+    const PANELS: usize,
+    const REGISTERS: usize,
+>(
     simd: S,
-    exponentials: [f32; ROWS],
-    values: [[S::f32s; REGISTERS]; PANELS],
+    exponentials: &[&E; ROWS],
+    values: &[&V; PANELS],
+    key: usize,
     sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
 ) {
-    for (e, sums) in exponentials.iter().zip(sums) {
-        let e = simd.splat_f32s(*e);
-        for (value, sum) in values.as_flattened().iter().zip(sums.as_flattened_mut()) {
+    let mut columns = [[simd.splat_f32s(0.0); REGISTERS]; PANELS];
+    for (columns, values) in columns.iter_mut().zip(values) {
+        *columns = values[key];
+    }
+    for (exponentials, sums) in exponentials.iter().zip(sums) {
+        let e = simd.splat_f32s(exponentials[key]);
+        for (value, sum) in columns.as_flattened().iter().zip(sums.as_flattened_mut()) {
             *sum = simd.mul_add_f32s(e, *value, *sum);
         }
     }
