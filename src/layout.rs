@@ -19,6 +19,9 @@ pub(crate) const QUERY_CHUNK: usize = 8;
 /// narrow elements.
 pub(crate) const TRANSPOSE_WORDS: usize = 4;
 
+/// Query rows of a tile at most.
+pub(crate) const MAX_TILE_ROWS: usize = 8;
+
 /// Query rows of a block at most: enough for a panel of keys to pay for its way into L1.
 pub(crate) const MAX_BLOCK_ROWS: usize = 48;
 

@@ -68,7 +68,8 @@ impl Exponentials<'_, '_> {
         let mut maxima = [f32::NEG_INFINITY; ROWS];
         for (i, max) in maxima.iter_mut().enumerate() {
             *max = simd.reduce_max_f32s(S::as_simd_f32s(&running[i]).0[0]);
-            if !self.after_ops && !rows[i].keys_in(&self.keys).is_empty() {
+            let found_none = *max == f32::NEG_INFINITY && !self.after_ops;
+            if found_none && !rows[i].keys_in(&self.keys).is_empty() {
                 *max = max_of_attended(*max);
             }
             if may_have_overflowed(*max) {

@@ -8,7 +8,7 @@ use super::block_rows::BlockRows;
 use crate::call::Call;
 use crate::convert::Storage;
 use crate::element::Elements;
-use crate::layout::QUERY_CHUNK;
+use crate::layout::{MAX_TILE_ROWS, QUERY_CHUNK};
 use crate::simd::{Kernel, SimdExt};
 
 /// Packs the queries of a block.
@@ -32,60 +32,110 @@ impl Kernel for PackQueries<'_> {
         let (data, strides) = problem.query();
         for tile in rows.tiles(S::TILE.rows) {
             let query = &mut query[tile.start * row_elements..][..tile.len() * row_elements];
-            let (chunks, _) = query.as_chunks_mut::<QUERY_CHUNK>();
             let rows = &rows.rows()[tile];
-            for (i, row) in rows.iter().enumerate() {
-                let packed = chunks[i..].iter_mut().step_by(rows.len());
-                let from = QueryRow {
-                    start: row.index.start(&strides),
-                    dim_stride: strides.column,
-                    head_dim: plan.head_dim,
-                    factor: problem.query_factor,
-                };
-                match data {
-                    Elements::F32(data) => from.pack(data, packed),
-                    #[cfg(feature = "half")]
-                    Elements::F16(data) => from.pack(data, packed),
-                    #[cfg(feature = "half")]
-                    Elements::Bf16(data) => from.pack(data, packed),
-                }
+            let mut starts = [0; MAX_TILE_ROWS];
+            for (start, row) in starts.iter_mut().zip(rows) {
+                *start = row.index.start(&strides);
+            }
+            let from = TileRows {
+                starts: &starts[..rows.len()],
+                dim_stride: strides.column,
+                head_dim: plan.head_dim,
+                factor: problem.query_factor,
+            };
+            let (packed, _) = query.as_chunks_mut();
+            match data {
+                Elements::F32(data) => from.pack::<S, _>(data, packed),
+                #[cfg(feature = "half")]
+                Elements::F16(data) => from.pack::<S, _>(data, packed),
+                #[cfg(feature = "half")]
+                Elements::Bf16(data) => from.pack::<S, _>(data, packed),
             }
         }
     }
 }
 
-/// A query row in the caller's memory, and what it is multiplied by.
-struct QueryRow {
-    start: usize,
+/// The query rows of a tile in the caller's memory, and what they are multiplied by.
+struct TileRows<'a> {
+    starts: &'a [usize],
     dim_stride: usize,
     head_dim: usize,
     factor: f32,
 }
 
-impl QueryRow {
+impl TileRows<'_> {
     #[inline(always)]
-    fn pack<'p, T: Storage>(
-        &self,
-        data: &[T],
-        mut packed: impl Iterator<Item = &'p mut [f32; QUERY_CHUNK]>,
-    ) {
-        let QueryRow { start, dim_stride, head_dim, factor } = *self;
+    fn pack<S: SimdExt, T: Storage>(&self, data: &[T], packed: &mut [[f32; QUERY_CHUNK]]) {
+        let TileRows { starts, dim_stride, head_dim, factor } = *self;
         if dim_stride != 1 {
-            for (chunk, packed) in packed.enumerate() {
+            for (chunk, packed) in packed.chunks_exact_mut(starts.len()).enumerate() {
                 let first = chunk * QUERY_CHUNK;
-                for (i, packed) in packed.iter_mut().enumerate().take(head_dim - first) {
-                    *packed = data[start + (first + i) * dim_stride].widen() * factor;
+                for (packed, start) in packed.iter_mut().zip(starts) {
+                    for (i, packed) in packed.iter_mut().enumerate().take(head_dim - first) {
+                        *packed = data[start + (first + i) * dim_stride].widen() * factor;
+                    }
                 }
             }
             return;
         }
-        let (chunks, rest) = data[start..][..head_dim].as_chunks::<QUERY_CHUNK>();
+        // Whole tiles with a constant number of rows, which is unrolled; the last rows of a head without.
+        if const { S::TILE.rows == 8 } && starts.len() == 8 {
+            self.pack_contiguous::<T, 8>(data, packed);
+        } else if const { S::TILE.rows == 6 } && starts.len() == 6 {
+            self.pack_contiguous::<T, 6>(data, packed);
+        } else {
+            for i in 0..starts.len() {
+                let row = TileRows { starts: &starts[i..i + 1], ..*self };
+                let packed = packed[i..].iter_mut().step_by(starts.len());
+                row.pack_row(data, packed);
+            }
+        }
+    }
+
+    /// All rows, which are `ROWS`, chunk by chunk.
+    #[inline(always)]
+    fn pack_contiguous<T: Storage, const ROWS: usize>(
+        &self,
+        data: &[T],
+        packed: &mut [[f32; QUERY_CHUNK]],
+    ) {
+        let TileRows { starts, head_dim, factor, .. } = *self;
+        let chunks = head_dim / QUERY_CHUNK;
+        let mut rows: [&[[T; QUERY_CHUNK]]; ROWS] = [&[]; ROWS];
+        for (row, &start) in rows.iter_mut().zip(starts) {
+            *row = &data[start..][..head_dim].as_chunks().0[..chunks];
+        }
+        let (whole, rest) = packed.as_chunks_mut::<ROWS>().0.split_at_mut(chunks);
+        for (chunk, packed) in whole.iter_mut().enumerate() {
+            for (packed, row) in packed.iter_mut().zip(rows) {
+                *packed = row[chunk].map(|element| element.widen() * factor);
+            }
+        }
+        if let [rest] = rest {
+            let dims = chunks * QUERY_CHUNK..head_dim;
+            for (packed, &start) in rest.iter_mut().zip(starts) {
+                for (packed, element) in packed.iter_mut().zip(&data[start..][dims.clone()]) {
+                    *packed = element.widen() * factor;
+                }
+            }
+        }
+    }
+
+    /// The first row, into its chunks.
+    #[inline(always)]
+    fn pack_row<'p, T: Storage>(
+        &self,
+        data: &[T],
+        mut packed: impl Iterator<Item = &'p mut [f32; QUERY_CHUNK]>,
+    ) {
+        let row = &data[self.starts[0]..][..self.head_dim];
+        let (chunks, rest) = row.as_chunks::<QUERY_CHUNK>();
         for (chunk, packed) in chunks.iter().zip(packed.by_ref()) {
-            *packed = chunk.map(|element| element.widen() * factor);
+            *packed = chunk.map(|element| element.widen() * self.factor);
         }
         if let Some(packed) = packed.next() {
             for (packed, element) in packed.iter_mut().zip(rest) {
-                *packed = element.widen() * factor;
+                *packed = element.widen() * self.factor;
             }
         }
     }
