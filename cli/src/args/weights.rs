@@ -44,7 +44,7 @@ pub enum StageName {
 }
 
 impl StageName {
-    /// What the library is asked for.
+    /// The outputs that the library computes for this stage.
     pub fn outputs(self, view: ViewMut<'_>) -> Outputs<'_> {
         let logits = match self {
             StageName::Scores => Logits::Scores,
