@@ -8,12 +8,13 @@ use crate::error::Error;
 use crate::extents::Extents;
 use crate::isa::Isa;
 use crate::keys::{Keys, KeysValues};
+use crate::locks::Locks;
 use crate::options::{Logits, Options, Threads};
 use crate::outputs::Outputs;
 use crate::plan::{Plan, Workload};
 use crate::positions::Causal;
 use crate::problem::{Goal, Inputs, KeyInput, Problem};
-use crate::targets::{SoftmaxTargets, Targets};
+use crate::targets::{SoftmaxTargets, Target, Targets};
 use crate::tensor::{Tensor, TensorMut, TensorRef, View, element_count};
 use crate::workspace::Workspace;
 use alloc::vec::Vec;
@@ -279,7 +280,8 @@ impl<'a> Attention<'a> {
         key: impl Into<Keys<'k>>,
     ) -> Result<Plan, Error> {
         let inputs = self.check(query.into(), key.into().into())?;
-        let problem = Problem::new(&inputs, Goal::Softmax(SoftmaxTargets::default()));
+        let targets = SoftmaxTargets::default();
+        let problem = Problem::new(&inputs, Goal::Softmax(&targets));
         let pairs = element_count("weights", inputs.extents.weights_shape())?;
         let workload = Workload { pair_bytes: pairs * size_of::<f32>(), ..Workload::new(&problem) };
         self.plan_for(&workload, &inputs.extents)
@@ -308,25 +310,51 @@ impl<'a> Attention<'a> {
         if outputs.output.is_some() {
             inputs.expect_values()?;
         }
-        let Targets { logits, softmax } = Targets::new(outputs, &inputs.extents)?;
+        let Targets { logits, softmax, weights_of_heads } = Targets::new(outputs, &inputs.extents)?;
         let logits = logits.map(|(stage, target)| Goal::Logits(stage, target));
-        let softmax = (!softmax.is_empty()).then_some(Goal::Softmax(softmax));
+        let softmax = (!softmax.is_empty()).then_some(Goal::Softmax(&softmax));
         let passes = [logits, softmax].map(|goal| goal.map(|goal| Problem::new(inputs, goal)));
+        // All memory is there before anything is computed.
         let mut plans = [None, None];
         for (plan, problem) in plans.iter_mut().zip(&passes) {
             if let Some(problem) = problem {
-                let wanted = self.plan_for(&Workload::new(problem), &inputs.extents)?;
-                workspace.grow(wanted.memory().total(), wanted.row_slots())?;
-                *plan = Some(wanted);
+                *plan = Some(self.plan_and_grow(problem, workspace)?);
             }
+        }
+        let (heads, of_heads) = weights_of_heads.unzip();
+        let heads: &[usize] = heads.unwrap_or_default();
+        let of_head = |place| SoftmaxTargets {
+            weights: of_heads.map(|target: Target<'_>| target.of_head(place, heads.len())),
+            ..SoftmaxTargets::default()
+        };
+        for (place, &head) in heads.iter().enumerate() {
+            let targets = of_head(place);
+            let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
+            self.plan_and_grow(&problem, workspace)?;
         }
         for (plan, problem) in plans.iter().zip(&passes) {
             if let (Some(plan), Some(problem)) = (plan, problem) {
-                let (memory, rows) = workspace.parts(plan.memory().total(), plan.row_slots());
-                driver::run(Call { problem, plan }, memory, rows);
+                compute_pass(problem, plan, workspace);
             }
         }
+        for (place, &head) in heads.iter().enumerate() {
+            let targets = of_head(place);
+            let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
+            let plan = self.plan_and_grow(&problem, workspace)?;
+            compute_pass(&problem, &plan, workspace);
+        }
         Ok(())
+    }
+
+    /// The plan of a pass, for which the workspace has grown.
+    fn plan_and_grow(
+        &self,
+        problem: &Problem<'_>,
+        workspace: &mut Workspace,
+    ) -> Result<Plan, Error> {
+        let plan = self.plan_for(&Workload::new(problem), &problem.extents)?;
+        workspace.grow(plan.memory().total(), plan.row_slots())?;
+        Ok(plan)
     }
 
     fn plan_for(&self, workload: &Workload, extents: &Extents) -> Result<Plan, Error> {
@@ -337,6 +365,13 @@ impl<'a> Attention<'a> {
         };
         Ok(Plan::new(workload, isa, threads, &Caches::detect()))
     }
+}
+
+/// Computes one pass over the pairs of query rows and keys, in a workspace that has grown.
+fn compute_pass(problem: &Problem<'_>, plan: &Plan, workspace: &mut Workspace) {
+    let (memory, rows) = workspace.parts(plan.memory().total(), plan.row_slots());
+    let locks = &Locks::new();
+    driver::run(Call { problem, plan, locks }, memory, rows);
 }
 
 /// Memory for a dense result.

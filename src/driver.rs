@@ -10,6 +10,7 @@ use crate::layout::PANEL;
 use crate::memory::Memory;
 use crate::plan::{Path, Plan, Step, Task};
 use crate::rows::Row;
+use crate::wait::wait_until;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -228,22 +229,6 @@ fn for_each_task(
         }
     };
     on_threads(threads.min(waves * tasks_per_wave), on_thread);
-}
-
-/// Waits for what other threads are in the middle of.
-fn wait_until(condition: impl Fn() -> bool) {
-    /// Some microseconds: a task takes as long.
-    const SPINS: usize = 1000;
-    for _ in 0..SPINS {
-        if condition() {
-            return;
-        }
-        core::hint::spin_loop();
-    }
-    while !condition() {
-        #[cfg(feature = "std")]
-        std::thread::yield_now();
-    }
 }
 
 /// Calls `work` for each number below `threads`, on the caller's thread and as many of the pool's as

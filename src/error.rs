@@ -88,6 +88,17 @@ pub enum Error {
         /// The length that came.
         found: usize,
     },
+    /// A number is beyond what there is.
+    OutOfRange {
+        /// The argument.
+        argument: &'static str,
+        /// What it has to be, in words.
+        expected: &'static str,
+        /// The number that goes with `expected`.
+        limit: usize,
+        /// The number that came.
+        found: usize,
+    },
     /// A factor is NaN or infinite.
     NotFinite {
         /// The argument.
@@ -170,6 +181,9 @@ impl fmt::Display for Error {
             ),
             Error::Length { argument, expected, value, found } => {
                 write!(f, "{argument}: expected {expected} {value}, found length {found}")
+            }
+            Error::OutOfRange { argument, expected, limit, found } => {
+                write!(f, "{argument}: expected {expected} {limit}, found {found}")
             }
             Error::NotFinite { argument, found } => {
                 write!(f, "{argument}: expected a finite number, found {found}")

@@ -25,6 +25,9 @@ pub(crate) const MAX_TILE_ROWS: usize = 8;
 /// Query rows of a block at most: enough for a panel of keys to pay for its way into L1.
 pub(crate) const MAX_BLOCK_ROWS: usize = 48;
 
+/// Weights of a row that a call for the largest ones gives at most.
+pub(crate) const MAX_TOP_K: usize = 256;
+
 /// Padding the keys of a head to whole panels adds fewer than this.
 pub(crate) const PANEL_PADDING: usize = PANEL;
 

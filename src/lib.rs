@@ -61,6 +61,7 @@ mod isa;
 mod kernel;
 mod keys;
 mod layout;
+mod locks;
 mod memory;
 #[cfg(feature = "ndarray")]
 mod ndarray;
@@ -80,6 +81,7 @@ mod tensor;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+mod wait;
 mod workspace;
 
 pub use alibi::alibi_slopes;

@@ -1,7 +1,8 @@
 //! What a call is asked for, and where it goes.
 
 use crate::options::Logits;
-use crate::tensor::ViewMut;
+use crate::tensor::{TensorMut, ViewMut};
+use core::ops::Range;
 
 /// The results that a call writes, each into the caller's memory: any set of them.
 ///
@@ -25,7 +26,15 @@ use crate::tensor::ViewMut;
 pub struct Outputs<'o> {
     pub(crate) weights: Option<ViewMut<'o>>,
     pub(crate) logits: Option<(Logits, ViewMut<'o>)>,
+    pub(crate) weights_of_heads: Option<(&'o [usize], ViewMut<'o>)>,
     pub(crate) max_logit: Option<ViewMut<'o>>,
+    pub(crate) max_weight: Option<ViewMut<'o>>,
+    pub(crate) max_weight_key: Option<TensorMut<'o, i64>>,
+    pub(crate) entropy: Option<ViewMut<'o>>,
+    pub(crate) top_k: Option<(ViewMut<'o>, TensorMut<'o, i64>)>,
+    pub(crate) key_mass: Option<TensorMut<'o, f64>>,
+    pub(crate) key_max: Option<TensorMut<'o, f32>>,
+    pub(crate) mass_rows: Option<Range<usize>>,
     pub(crate) output: Option<ViewMut<'o>>,
     pub(crate) lse: Option<ViewMut<'o>>,
 }
@@ -41,6 +50,15 @@ impl<'o> Outputs<'o> {
     #[must_use]
     pub fn weights(mut self, view: impl Into<ViewMut<'o>>) -> Self {
         self.weights = Some(view.into());
+        self
+    }
+
+    /// The weights of some query heads alone, `[batch, heads.len(), query_rows, keys]`, in the order of
+    /// the list. Each head costs a pass of its own, of its weights alone: less than a third of what
+    /// weights and output of that head cost.
+    #[must_use]
+    pub fn weights_of_heads(mut self, heads: &'o [usize], view: impl Into<ViewMut<'o>>) -> Self {
+        self.weights_of_heads = Some((heads, view.into()));
         self
     }
 
@@ -78,6 +96,71 @@ impl<'o> Outputs<'o> {
     #[must_use]
     pub fn max_logit(mut self, view: impl Into<ViewMut<'o>>) -> Self {
         self.max_logit = Some(view.into());
+        self
+    }
+
+    /// The largest weight of each row, `[batch, q_heads, query_rows, 1]`; 0 if all its keys are
+    /// excluded.
+    #[must_use]
+    pub fn max_weight(mut self, view: impl Into<ViewMut<'o>>) -> Self {
+        self.max_weight = Some(view.into());
+        self
+    }
+
+    /// The key of each row's largest weight, `[batch, q_heads, query_rows, 1]`, of several the lowest;
+    /// −1 if no weight is above 0.
+    #[must_use]
+    pub fn max_weight_key(mut self, view: TensorMut<'o, i64>) -> Self {
+        self.max_weight_key = Some(view);
+        self
+    }
+
+    /// The entropy of each row's weights, `−Σ w · ln w` in nats, `[batch, q_heads, query_rows, 1]`:
+    /// 0 for a row that attends to one key alone, ln n for equal weights on n keys. A sink takes part
+    /// in the weights' normalisation but is no term of the sum.
+    #[must_use]
+    pub fn entropy(mut self, view: impl Into<ViewMut<'o>>) -> Self {
+        self.entropy = Some(view.into());
+        self
+    }
+
+    /// The largest weights of each row and their keys, both `[batch, q_heads, query_rows, k]` with k
+    /// up to 256: the largest first, of equal ones the lower key. Where fewer than k weights are above
+    /// 0, the rest are weights of 0 with key −1.
+    #[must_use]
+    pub fn top_k(mut self, weights: impl Into<ViewMut<'o>>, keys: TensorMut<'o, i64>) -> Self {
+        self.top_k = Some((weights.into(), keys));
+        self
+    }
+
+    /// *Adds* to what is there the weights that each key received, summed over query rows:
+    /// `[batch, q_heads, 1, keys]`, or `[batch, kv_heads, 1, keys]` for the sum over the query heads of
+    /// each group. All rows count, or those of [`Outputs::mass_rows`].
+    ///
+    /// Each weight is rounded to a multiple of 2⁻³² (an error of 2⁻³³ at most), and such sums are exact
+    /// below 2²¹: rows in several calls, in whatever order, give the bits of one call. A row of NaN
+    /// makes all keys of its head NaN.
+    ///
+    /// What H2O (Zhang et al. 2023) and SnapKV (Li et al. 2024) keep or drop keys by: docs/statistics.md.
+    #[must_use]
+    pub fn key_mass(mut self, view: TensorMut<'o, f64>) -> Self {
+        self.key_mass = Some(view);
+        self
+    }
+
+    /// The largest weight that each key received, if it is larger than what is there; shapes and rows
+    /// as for [`Outputs::key_mass`].
+    #[must_use]
+    pub fn key_max(mut self, view: TensorMut<'o, f32>) -> Self {
+        self.key_max = Some(view);
+        self
+    }
+
+    /// The query rows that count for [`Outputs::key_mass`] and [`Outputs::key_max`]: all, unless this
+    /// is set.
+    #[must_use]
+    pub fn mass_rows(mut self, rows: Range<usize>) -> Self {
+        self.mass_rows = Some(rows);
         self
     }
 }

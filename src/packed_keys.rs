@@ -158,7 +158,8 @@ impl PackedKeys {
     /// The panels of all heads.
     pub(crate) fn panels(&self) -> KeyPanels<'_> {
         let head_elements = self.capacity * self.head_dim;
-        KeyPanels { data: &self.data, head_elements, shape: self.shape() }
+        let head_stride = head_elements;
+        KeyPanels { data: &self.data, head_elements, head_stride, shape: self.shape() }
     }
 }
 

@@ -56,8 +56,15 @@ pub struct Plan {
     pub(crate) value_pass_keys: usize,
     /// Whether exponentials follow the scores.
     pub(crate) softmax: bool,
+    /// Whether the moments of the exponentials are summed, for the entropy.
+    pub(crate) moments: bool,
+    /// Whether the key of each row's largest weight is kept.
+    pub(crate) largest_keys: bool,
     /// Whether there is a result with an element for each pair of a row and a key.
     pub(crate) writes_pairs: bool,
+    /// Whether the scores of all segments are kept until a block's rows are merged: for results that
+    /// follow from the weights themselves.
+    pub(crate) keeps_scores: bool,
     /// Keys that all rows of a block meet before the next ones: a whole number of panels.
     pub(crate) pass_keys: usize,
     /// Whether the packed keys of all heads exceed L2.
@@ -131,6 +138,12 @@ pub struct Workload {
     pub pair_bytes: usize,
     /// Whether there are results with an element for each row.
     pub row_results: bool,
+    /// Whether there are results that follow from all weights of a row.
+    pub weight_results: bool,
+    /// Whether the entropy is one of the row results.
+    pub entropy: bool,
+    /// Whether the key of the largest weight is one of them.
+    pub largest_keys: bool,
 }
 
 /// How the caller's keys lie in memory.
@@ -171,6 +184,9 @@ impl Workload {
             only_positions: problem.has_only_positions(),
             pair_bytes: problem.goal.of_pairs().map_or(0, |target| target.bytes()),
             row_results: problem.goal.has_row_results(),
+            weight_results: problem.goal.has_weight_results(),
+            entropy: problem.goal.has_entropy(),
+            largest_keys: problem.goal.has_largest_keys(),
         }
     }
 }
@@ -183,6 +199,7 @@ impl Plan {
         let plain_weights = workload.softmax
             && workload.only_positions
             && !workload.row_results
+            && !workload.weight_results
             && workload.v_dim == 0;
         let small = keys <= tile.panels * PANEL && plain_weights && workload.pair_bytes > 0;
         // Small heads pack into one place again and again, which costs less.
@@ -219,7 +236,10 @@ impl Plan {
             },
             value_pass_keys: SEGMENT,
             softmax: workload.softmax,
+            moments: workload.entropy,
+            largest_keys: workload.largest_keys,
             writes_pairs: workload.pair_bytes > 0,
+            keeps_scores: workload.pair_bytes > 0 || workload.weight_results,
             pass_keys: SEGMENT,
             beyond_l2: false,
             prefetch_keys: false,
@@ -335,12 +355,12 @@ impl Plan {
     /// Segments whose scores are kept at a time: all of a row, where they become a result; else one
     /// for each task that shares the row.
     pub(crate) fn kept_segments(&self) -> usize {
-        if self.writes_pairs { self.segments() } else { self.segments().min(self.splits) }
+        if self.keeps_scores { self.segments() } else { self.segments().min(self.splits) }
     }
 
     /// The places of a task's scores, of [`Plan::kept_segments`].
     pub(crate) fn kept_by(&self, task: &Task) -> Range<usize> {
-        if self.writes_pairs { task.segments.clone() } else { task.split..task.split + 1 }
+        if self.keeps_scores { task.segments.clone() } else { task.split..task.split + 1 }
     }
 
     /// The keys of a segment.
@@ -371,9 +391,10 @@ impl Plan {
         self.block_rows.next_multiple_of(LINE)
     }
 
-    /// Elements of the row states of a block in one segment: maxima and sums.
+    /// Elements of the row states of a block in one segment: maxima, sums, and what statistics need.
     pub(crate) fn segment_states(&self) -> usize {
-        2 * self.state_lanes()
+        let fields = if self.largest_keys { 4 } else { 2 + usize::from(self.moments) };
+        fields * self.state_lanes()
     }
 
     /// Elements of one head's packed keys, whole lines.

@@ -82,7 +82,33 @@ impl<'a> Inputs<'a> {
     }
 }
 
-impl Inputs<'_> {
+impl<'a> Inputs<'a> {
+    /// One query head, and the key head that it reads; without values.
+    pub(crate) fn of_head(&self, head: usize) -> Self {
+        let Inputs { extents, options, query: (query, strides), keys, bias, mask, .. } = *self;
+        let key_head = head / extents.group();
+        let keys = match keys {
+            Keys::View(data, strides) => Keys::View(data.from(key_head * strides.head), strides),
+            Keys::Panels(panels) => Keys::Panels(panels.of_head(key_head, extents.kv_heads)),
+        };
+        let of_head = |factors: &'a [f32]| &factors[head..=head];
+        Inputs {
+            extents: Extents { q_heads: 1, kv_heads: 1, ..extents },
+            options: Options {
+                alibi_slopes: options.alibi_slopes.map(of_head),
+                sinks: options.sinks.map(of_head),
+                ..options
+            },
+            query: (query.from(head * strides.head), strides),
+            keys,
+            values: None,
+            bias: bias.map(|(data, strides)| (data.from(head * strides.head), strides)),
+            mask: mask.map(|(data, strides)| {
+                (data.get(head * strides.head..).unwrap_or_default(), strides)
+            }),
+        }
+    }
+
     /// Refuses an output without values.
     pub(crate) fn expect_values(&self) -> Result<(), Error> {
         if self.values.is_some() { Ok(()) } else { Err(Error::NoValues) }
@@ -168,7 +194,7 @@ pub(crate) enum Goal<'a> {
     /// Logits, as they are at one stage.
     Logits(Logits, Target<'a>),
     /// The softmax of each row, and what follows from it.
-    Softmax(SoftmaxTargets<'a>),
+    Softmax(&'a SoftmaxTargets<'a>),
 }
 
 impl<'a> Goal<'a> {
@@ -183,6 +209,21 @@ impl<'a> Goal<'a> {
     /// Whether there are results with an element for each query row.
     pub(crate) fn has_row_results(&self) -> bool {
         matches!(self, Goal::Softmax(targets) if targets.has_row_results())
+    }
+
+    /// Whether there are results that follow from all weights of a row.
+    pub(crate) fn has_weight_results(&self) -> bool {
+        matches!(self, Goal::Softmax(targets) if targets.has_weight_results())
+    }
+
+    /// Whether the entropy of each row is a result.
+    pub(crate) fn has_entropy(&self) -> bool {
+        matches!(self, Goal::Softmax(targets) if targets.entropy.is_some())
+    }
+
+    /// Whether the key of each row's largest weight is a result.
+    pub(crate) fn has_largest_keys(&self) -> bool {
+        matches!(self, Goal::Softmax(targets) if targets.max_weight_key.is_some())
     }
 
     /// Whether the product with the values is a result.

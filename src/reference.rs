@@ -156,6 +156,49 @@ impl Problem<'_> {
         softmax_with_sink(&biased, sink)
     }
 
+    /// `Σ w_j · v_j` of a row, `[v_dim]`; `value` is `[batch, kv_heads, keys, v_dim]`. Values of excluded
+    /// keys are left out.
+    pub fn output(&self, row: Row, value: &[f32], v_dim: usize) -> Vec<f64> {
+        let head = row[0] * self.kv_heads + row[1] / (self.q_heads / self.kv_heads);
+        let mut output = alloc::vec![0.0; v_dim];
+        for (key, weight) in self.weights(row).into_iter().enumerate() {
+            if self.attends(row, key) {
+                let value = &value[(head * self.keys + key) * v_dim..][..v_dim];
+                output.iter_mut().zip(value).for_each(|(o, &v)| *o += weight * f64::from(v));
+            }
+        }
+        output
+    }
+
+    /// `ln(exp(sink) + Σ exp(s_j))` of a row's biased scores; −∞ if there is nothing to sum.
+    pub fn lse(&self, row: Row) -> f64 {
+        let sink = self.sinks.map_or(f64::NEG_INFINITY, |sinks| f64::from(sinks[row[1]]));
+        let logits: Vec<f64> = self.each_key(|key| self.biased(row, key)).chain([sink]).collect();
+        let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if max == f64::NEG_INFINITY {
+            return max;
+        }
+        max + logits.iter().map(|logit| (logit - max).exp()).sum::<f64>().ln()
+    }
+
+    /// `−Σ w · ln w` of a row's weights.
+    pub fn entropy(&self, row: Row) -> f64 {
+        let term = |w: f64| if w > 0.0 { -w * w.ln() } else { 0.0 };
+        self.weights(row).into_iter().map(term).sum()
+    }
+
+    /// The sum over query rows of the weights that each key received, `[batch, q_heads, keys]`.
+    pub fn key_mass(&self) -> Vec<f64> {
+        let mut mass = alloc::vec![0.0; self.batch * self.q_heads * self.keys];
+        for row in self.rows() {
+            let head = (row[0] * self.q_heads + row[1]) * self.keys;
+            for (mass, weight) in mass[head..].iter_mut().zip(self.weights(row)) {
+                *mass += weight;
+            }
+        }
+        mass
+    }
+
     /// Whether a row attends to a key.
     pub fn attends(&self, row: Row, key: usize) -> bool {
         let distance = key as i128 - self.position(row);

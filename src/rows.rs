@@ -103,8 +103,10 @@ impl<'a, T: Storage> HeadRows<&'a [T]> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyPanels<'a> {
     pub(crate) data: &'a [f32],
-    /// Elements from one head to the next.
+    /// Elements of one head.
     pub(crate) head_elements: usize,
+    /// Elements from one head to the next.
+    pub(crate) head_stride: usize,
     /// `[batch, kv_heads, keys, head_dim]`.
     pub(crate) shape: [usize; 4],
 }
@@ -112,6 +114,17 @@ pub(crate) struct KeyPanels<'a> {
 impl<'a> KeyPanels<'a> {
     /// The panels of one head, counted over the batch.
     pub(crate) fn head(&self, head: usize) -> &'a [f32] {
-        &self.data[head * self.head_elements..][..self.head_elements]
+        &self.data[head * self.head_stride..][..self.head_elements]
+    }
+
+    /// One key head of each batch entry, of so many.
+    pub(crate) fn of_head(&self, head: usize, heads: usize) -> Self {
+        let [batch, _, keys, head_dim] = self.shape;
+        KeyPanels {
+            data: self.data.get(head * self.head_stride..).unwrap_or_default(),
+            head_stride: heads * self.head_stride,
+            head_elements: self.head_elements,
+            shape: [batch, 1, keys, head_dim],
+        }
     }
 }

@@ -40,6 +40,9 @@ fn workload(heads: usize, rows: usize, keys: usize, head_dim: usize) -> Workload
         only_positions: true,
         pair_bytes: heads * rows * keys * size_of::<f32>(),
         row_results: false,
+        weight_results: false,
+        entropy: false,
+        largest_keys: false,
     }
 }
 
@@ -64,11 +67,12 @@ fn workloads() -> Vec<Workload> {
     let others = workloads.clone();
     for workload in others {
         let only_rows = Workload { pair_bytes: 0, row_results: true, ..workload };
+        let statistics = Workload { weight_results: true, entropy: true, ..only_rows };
         let panels = Workload { key_layout: KeyLayout::Panels, ..workload };
         let logits = Workload { softmax: false, key_layout: KeyLayout::Strided, ..workload };
         let output = Workload { v_dim: workload.head_dim, pair_bytes: 0, ..workload };
         let both = Workload { v_dim: 64, values_are_panels: true, ..workload };
-        workloads.extend([only_rows, panels, logits, output, both]);
+        workloads.extend([only_rows, statistics, panels, logits, output, both]);
     }
     workloads
 }

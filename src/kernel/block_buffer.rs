@@ -37,7 +37,7 @@ impl<'a> BufferMemory<'a> {
         segments: &Range<usize>,
         plan: &Plan,
     ) -> (BlockBuffer<'a>, BufferMemory<'a>) {
-        let kept = if plan.writes_pairs { segments.len() } else { 1 };
+        let kept = if plan.keeps_scores { segments.len() } else { 1 };
         let (scores, more_scores) = self.scores.split_at_mut(kept * plan.segment_scores());
         let (states, more_states) =
             self.states.split_at_mut(segments.len() * plan.segment_states());

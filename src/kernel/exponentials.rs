@@ -2,7 +2,7 @@
 
 use super::block_rows::BlockRows;
 use super::overflow::{may_have_overflowed, saturate};
-use super::row_state::{RowState, RowStates, max_of_attended};
+use super::row_state::{Field, RowState, RowStates, max_of_attended};
 use super::score_buffer::ScoreBuffer;
 use super::softmax;
 use crate::call::Call;
@@ -28,34 +28,43 @@ impl Kernel for Exponentials<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: SimdExt, const REGISTERS: usize>(mut self, simd: S) {
-        for Range { start: first, end } in self.rows.tiles(S::TILE.rows) {
-            // The tile has written these alone.
-            let panels = self.rows.panels_of(first..end, &self.keys);
-            let mut row = first;
-            // As many rows side by side as fit in the registers.
-            while REGISTERS == 1 && row + 4 <= end {
-                self.compute_rows::<S, 4, REGISTERS>(simd, row, &panels);
-                row += 4;
-            }
-            while REGISTERS == 2 && row + 3 <= end {
-                self.compute_rows::<S, 3, REGISTERS>(simd, row, &panels);
-                row += 3;
-            }
-            while row + 2 <= end {
-                self.compute_rows::<S, 2, REGISTERS>(simd, row, &panels);
-                row += 2;
-            }
-            if row < end {
-                self.compute_rows::<S, 1, REGISTERS>(simd, row, &panels);
-            }
+    fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
+        if self.call.plan.moments {
+            self.compute::<S, REGISTERS, true>(simd);
+        } else {
+            self.compute::<S, REGISTERS, false>(simd);
         }
     }
 }
 
 impl Exponentials<'_, '_> {
     #[inline(always)]
-    fn compute_rows<S: SimdExt, const ROWS: usize, const REGISTERS: usize>(
+    fn compute<S: SimdExt, const REGISTERS: usize, const MOMENTS: bool>(mut self, simd: S) {
+        for Range { start: first, end } in self.rows.tiles(S::TILE.rows) {
+            // The tile has written these alone.
+            let panels = self.rows.panels_of(first..end, &self.keys);
+            let mut row = first;
+            // As many rows side by side as fit in the registers.
+            while REGISTERS == 1 && row + 4 <= end {
+                self.compute_rows::<S, 4, REGISTERS, MOMENTS>(simd, row, &panels);
+                row += 4;
+            }
+            while REGISTERS == 2 && row + 3 <= end {
+                self.compute_rows::<S, 3, REGISTERS, MOMENTS>(simd, row, &panels);
+                row += 3;
+            }
+            while row + 2 <= end {
+                self.compute_rows::<S, 2, REGISTERS, MOMENTS>(simd, row, &panels);
+                row += 2;
+            }
+            if row < end {
+                self.compute_rows::<S, 1, REGISTERS, MOMENTS>(simd, row, &panels);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn compute_rows<S: SimdExt, const ROWS: usize, const REGISTERS: usize, const MOMENTS: bool>(
         &mut self,
         simd: S,
         first_row: usize,
@@ -76,7 +85,11 @@ impl Exponentials<'_, '_> {
                 *max = max_of_attended(saturate(self.call, &rows[i], panels, scores[i]));
             }
         }
-        let sums = softmax::exponentiate::<S, ROWS, REGISTERS>(simd, scores, maxima);
+        let (sums, moments) =
+            softmax::exponentiate::<S, ROWS, REGISTERS, MOMENTS>(simd, scores, maxima);
         self.states.set(self.segment, first_row, RowState { max: maxima, sum: sums });
+        if MOMENTS {
+            self.states.set_field(self.segment, Field::Moment, first_row, moments);
+        }
     }
 }

@@ -58,7 +58,7 @@ impl<'a> HeadKeys<'a> {
     /// packs them.
     #[inline(always)]
     pub(crate) fn of_head(call: Call<'a>, head: usize, packed: Option<&'a [f32]>) -> Self {
-        let Call { problem, plan } = call;
+        let Call { problem, plan, .. } = call;
         let rows = problem.key_rows(head).filter(|_| plan.key_source == KeySource::RowMajor);
         match rows.and_then(|rows| Self::row_major(rows, plan.beyond_l2)) {
             Some(keys) => keys,

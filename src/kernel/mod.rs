@@ -7,6 +7,7 @@ mod exp;
 mod exponentials;
 mod key_source;
 mod lane_masks;
+mod largest_keys;
 mod log;
 mod logit_ops;
 mod next_block;

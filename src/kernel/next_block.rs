@@ -18,7 +18,7 @@ impl NextBlockPrefetch {
     /// Of what comes after a block; `next` is the number of the next one.
     #[inline(always)]
     pub(crate) fn after(call: Call<'_>, block: &Block, next: usize) -> Self {
-        let Call { problem, plan } = call;
+        let Call { problem, plan, .. } = call;
         let mut prefetch =
             NextBlockPrefetch { queries: PrefetchCursor::NOTHING, keys: PrefetchCursor::NOTHING };
         if !plan.beyond_l2 {

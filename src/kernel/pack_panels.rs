@@ -26,8 +26,14 @@ impl Kernel for PackHead<'_> {
 
     #[inline(always)]
     fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
-        let PackHead { call: Call { problem, plan }, head, first_panel, keys, first_pass, values } =
-            self;
+        let PackHead {
+            call: Call { problem, plan, .. },
+            head,
+            first_panel,
+            keys,
+            first_pass,
+            values,
+        } = self;
         let used = problem.keys_in_use(head);
         let is_used = |keys: &Range<usize>| keys.start < used.end && used.start < keys.end;
         if let Some(rows) = problem.key_rows(head)

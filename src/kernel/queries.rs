@@ -24,7 +24,7 @@ impl Kernel for PackQueries<'_> {
 
     #[inline(always)]
     fn run<S: SimdExt, const REGISTERS: usize>(self, _: S) {
-        let PackQueries { call: Call { problem, plan }, rows, query } = self;
+        let PackQueries { call: Call { problem, plan, .. }, rows, query } = self;
         let row_elements = plan.query_row_elements();
         if row_elements == 0 {
             return;

@@ -23,10 +23,11 @@ use super::block_buffer::{BlockBuffer, BufferMemory};
 use super::block_rows::BlockRows;
 use super::exponentials::Exponentials;
 use super::key_source::HeadKeys;
+use super::largest_keys::LargestKeys;
 use super::logit_ops::LogitOps;
 use super::next_block::NextBlockPrefetch;
 use super::nodes::Nodes;
-use super::output::{WeightsWriter, write_output_row, write_row_results};
+use super::output::{KeyMass, TopK, WeightsWriter, write_output_row, write_row_results};
 use super::pack_panels::{PackedHeads, pack_heads};
 use super::queries::PackQueries;
 use super::row_state::{merge, set_factors};
@@ -138,10 +139,15 @@ fn finish_segment<S: SimdExt>(
         simd.run_outlined(LogitOps { call, scores, segment, keys, rows, maxima });
     }
     if call.plan.softmax {
+        let (scores, states) = (&mut *scores, &mut *states);
+        let keys = keys.clone();
         let step = Exponentials { call, scores, states, segment, keys, rows, maxima, after_ops };
         simd.run_outlined(step);
     } else {
         states.set_all_factors(segment, 1.0);
+    }
+    if call.plan.largest_keys {
+        simd.run_outlined(LargestKeys { scores, states, segment, keys, rows });
     }
 }
 
@@ -170,13 +176,16 @@ fn finish_rows<S: SimdExt>(
             S::as_simd_f32s(&sinks).0[0]
         });
         let first_row = i * S::F32_LANES;
-        let mut states = buffer.states.lanes(call.plan.segments(), first_row);
+        let states = buffer.states.lanes(call.plan.segments(), first_row);
         let merged = merge(simd, &states, sinks);
-        if call.plan.writes_pairs {
-            set_factors(simd, &mut states, &merged);
-        }
         if targets.has_row_results() {
-            write_row_results::<S>(&targets, rows, &merged);
+            let states = &mut buffer.states;
+            let merged = (call.plan.segments(), &merged);
+            write_row_results(simd, targets, (rows, first_row), states, merged);
+        }
+        if call.plan.keeps_scores {
+            let mut states = buffer.states.lanes(call.plan.segments(), first_row);
+            set_factors(simd, &mut states, &merged);
         }
         if let Some((target, sums)) = &mut output {
             let factors = [merged.factor];
@@ -188,6 +197,12 @@ fn finish_rows<S: SimdExt>(
         }
     }
     nodes.clear();
+    if let Some(targets) = targets.top_k {
+        simd.run_outlined(TopK { call, targets, rows, buffer });
+    }
+    if let Some(targets) = targets.key_mass {
+        simd.run_outlined(KeyMass { call, targets, rows, buffer });
+    }
 }
 
 /// Writes each block behind the computation of the next one, and prefetches what comes after it.

@@ -93,14 +93,26 @@ fn join_all<S: SimdExt>(simd: S, states: &impl SegmentStates<S>) -> RowState<S::
         return states.get(simd, 0);
     }
     let nothing = RowState { max: simd.splat_f32s(NOTHING), sum: simd.splat_f32s(0.0) };
+    let get = |segment| states.get(simd, segment);
+    fold_tree(states.segments(), nothing, get, |a, b| join(simd, a, b).0)
+}
+
+/// Joins segments in the one tree that their number shapes; `nothing` if there are none.
+#[inline(always)]
+pub(crate) fn fold_tree<T: Copy>(
+    segments: usize,
+    nothing: T,
+    get: impl Fn(usize) -> T,
+    join: impl Fn(T, T) -> T,
+) -> T {
     let mut stack = [nothing; MAX_LEVELS];
     let mut count = 0;
-    let join_top = |stack: &mut [RowState<S::f32s>], count: &mut usize| {
+    let join_top = |stack: &mut [T], count: &mut usize| {
         *count -= 1;
-        (stack[*count - 1], ..) = join(simd, stack[*count - 1], stack[*count]);
+        stack[*count - 1] = join(stack[*count - 1], stack[*count]);
     };
-    for segment in 0..states.segments() {
-        stack[count] = states.get(simd, segment);
+    for segment in 0..segments {
+        stack[count] = get(segment);
         count += 1;
         for _ in 0..(segment + 1).trailing_zeros() {
             join_top(&mut stack, &mut count);
@@ -124,7 +136,7 @@ pub(crate) struct MergedRow<V> {
     /// What the sums of exponentials times values against `max` are multiplied by.
     pub(crate) factor: V,
     /// What exponentials against `shift` are multiplied by: 1 / sum, or 0 without anything to sum.
-    inverse: V,
+    pub(crate) inverse: V,
 }
 
 /// Merges the segments of as many rows as there are lanes. `sinks`, if there are any, are −∞ for rows
@@ -174,18 +186,20 @@ pub(crate) struct RowStates<'a> {
     first_segment: usize,
     /// Elements of a field.
     lanes: usize,
+    /// Elements of a segment.
+    pitch: usize,
 }
 
 impl<'a> RowStates<'a> {
     /// `data` holds the segments from `first_segment` on.
     #[inline(always)]
     pub(crate) fn new(data: &'a mut [f32], first_segment: usize, plan: &Plan) -> Self {
-        RowStates { data, first_segment, lanes: plan.state_lanes() }
+        RowStates { data, first_segment, lanes: plan.state_lanes(), pitch: plan.segment_states() }
     }
 
     #[inline(always)]
     fn field(&self, segment: usize, field: Field) -> usize {
-        ((segment - self.first_segment) * Field::COUNT + field as usize) * self.lanes
+        (segment - self.first_segment) * self.pitch + field as usize * self.lanes
     }
 
     /// Sets the states of some rows.
@@ -196,17 +210,34 @@ impl<'a> RowStates<'a> {
         first_row: usize,
         states: RowState<[f32; ROWS]>,
     ) {
-        for (field, values) in [(Field::Max, states.max), (Field::Sum, states.sum)] {
-            let start = self.field(segment, field) + first_row;
-            self.data[start..start + ROWS].copy_from_slice(&values);
-        }
+        self.set_field(segment, Field::Max, first_row, states.max);
+        self.set_field(segment, Field::Sum, first_row, states.sum);
+    }
+
+    /// Sets one field of some rows.
+    #[inline(always)]
+    pub(crate) fn set_field<const ROWS: usize>(
+        &mut self,
+        segment: usize,
+        field: Field,
+        first_row: usize,
+        values: [f32; ROWS],
+    ) {
+        let start = self.field(segment, field) + first_row;
+        self.data[start..start + ROWS].copy_from_slice(&values);
+    }
+
+    /// One field of a row.
+    #[inline(always)]
+    pub(crate) fn get_field(&self, segment: usize, field: Field, row: usize) -> f32 {
+        self.data[self.field(segment, field) + row]
     }
 
     /// The maxima and the sums of all rows.
     #[inline(always)]
     pub(crate) fn get(&self, segment: usize) -> (&[f32], &[f32]) {
         let start = self.field(segment, Field::Max);
-        self.data[start..start + Field::COUNT * self.lanes].split_at(self.lanes)
+        self.data[start..start + 2 * self.lanes].split_at(self.lanes)
     }
 
     /// Sets the factor of all rows.
@@ -219,7 +250,7 @@ impl<'a> RowStates<'a> {
     /// What a row's exponentials in a segment have to be multiplied by.
     #[inline(always)]
     pub(crate) fn factor(&self, segment: usize, row: usize) -> f32 {
-        self.data[self.field(segment, Field::Sum) + row]
+        self.get_field(segment, Field::Sum, row)
     }
 
     /// The states of the first `segments` segments of as many rows as there are lanes.
@@ -231,14 +262,14 @@ impl<'a> RowStates<'a> {
 
 /// The fields of a row's state in a segment.
 #[derive(Clone, Copy, Debug)]
-enum Field {
+pub(crate) enum Field {
     Max,
     /// The sum, and from the merge on the factor.
     Sum,
-}
-
-impl Field {
-    const COUNT: usize = 2;
+    /// The moment, for the entropy.
+    Moment,
+    /// The first key whose exponential is 1, counted from the segment's first one.
+    Largest,
 }
 
 /// The states of a few rows of a block.
@@ -251,7 +282,7 @@ pub(crate) struct LaneStates<'s, 'a> {
 
 impl LaneStates<'_, '_> {
     #[inline(always)]
-    fn load<S: SimdExt>(&self, segment: usize, field: Field) -> S::f32s {
+    pub(crate) fn load<S: SimdExt>(&self, segment: usize, field: Field) -> S::f32s {
         const { assert!(LINE.is_multiple_of(S::F32_LANES)) };
         let start = self.states.field(segment, field) + self.first_row;
         S::as_simd_f32s(&self.states.data[start..][..S::F32_LANES]).0[0]

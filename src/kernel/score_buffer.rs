@@ -22,7 +22,7 @@ impl<'a> ScoreBuffer<'a> {
         ScoreBuffer {
             data,
             first_segment,
-            keeps_all: plan.writes_pairs,
+            keeps_all: plan.keeps_scores,
             pitch: plan.score_pitch(),
             segment_elements: plan.segment_scores(),
         }

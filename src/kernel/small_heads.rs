@@ -41,7 +41,7 @@ impl Kernel for SmallHeads<'_> {
 
     #[inline(always)]
     fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
-        let Call { problem, plan } = self.call;
+        let Call { problem, plan, .. } = self.call;
         let half = plan.keys <= HALF && !problem.has_key_panels();
         match REGISTERS {
             1 if half => simd.run_half_width(self),
@@ -61,7 +61,7 @@ impl SmallHeads<'_> {
         simd: S,
     ) {
         let SmallHeads { call, blocks, scratch: Scratch { query, panel: packed, rows, .. } } = self;
-        let Call { problem, plan } = call;
+        let Call { problem, plan, .. } = call;
         let Some(target) = problem.goal.of_pairs() else { return };
         let panel_elements = KEYS * plan.head_dim;
         let packed = &mut packed[..PANELS * panel_elements];

@@ -18,33 +18,48 @@ use core::array::from_fn;
 
 /// Replaces the scores of some rows in one segment by `exp2(t − max)` and returns the sum of each.
 /// Rows are the same multiple of [`VIRTUAL_LANES`] long. Several side by side hide the latency of
-/// each, that of the tree above all.
+/// each, that of the tree above all. With `MOMENTS`, the second result is that of `Σ e · x`, where `x`
+/// is the exponent, but at least [`LEAST_EXPONENT`].
 #[inline(always)]
-pub(crate) fn exponentiate<S: SimdExt, const ROWS: usize, const REGISTERS: usize>(
+pub(crate) fn exponentiate<
+    S: SimdExt,
+    const ROWS: usize,
+    const REGISTERS: usize,
+    const MOMENTS: bool,
+>(
     simd: S,
     rows: [&mut [f32]; ROWS],
     maxima: [f32; ROWS],
-) -> [f32; ROWS] {
+) -> ([f32; ROWS], [f32; ROWS]) {
     let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
+    let mut moments = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
     let mut shifts = [simd.splat_f32s(0.0); ROWS];
     for (shift, max) in shifts.iter_mut().zip(maxima) {
         *shift = simd.splat_f32s(shift_of(max));
     }
-    add_exponentials(simd, rows, shifts, &mut sums);
-    let mut totals = [0.0; ROWS];
-    for (total, sums) in totals.iter_mut().zip(&sums) {
-        *total = tree_sum::<S>(sums);
-    }
-    totals
+    add_exponentials::<S, ROWS, REGISTERS, MOMENTS>(simd, rows, shifts, &mut sums, &mut moments);
+    let total = |lanes: &[[S::f32s; REGISTERS]; ROWS]| {
+        let mut totals = [0.0; ROWS];
+        for (total, lanes) in totals.iter_mut().zip(lanes) {
+            *total = tree_sum::<S>(lanes);
+        }
+        totals
+    };
+    (total(&sums), if MOMENTS { total(&moments) } else { [0.0; ROWS] })
 }
+
+/// Exponents below this one count as this one in a moment: their exponentials are 0, and an exponent
+/// of −∞ times 0 would be NaN.
+pub(crate) const LEAST_EXPONENT: f32 = -150.0;
 
 /// Replaces scores by exponentials and adds them to the virtual lanes of their rows.
 #[inline(always)]
-fn add_exponentials<S: SimdExt, const ROWS: usize, const REGISTERS: usize>(
+fn add_exponentials<S: SimdExt, const ROWS: usize, const REGISTERS: usize, const MOMENTS: bool>(
     simd: S,
     rows: [&mut [f32]; ROWS],
     shifts: [S::f32s; ROWS],
     sums: &mut [[S::f32s; REGISTERS]; ROWS],
+    moments: &mut [[S::f32s; REGISTERS]; ROWS],
 ) {
     let lines = rows[0].len() / VIRTUAL_LANES;
     let mut rows =
@@ -55,10 +70,17 @@ fn add_exponentials<S: SimdExt, const ROWS: usize, const REGISTERS: usize>(
             for (x, row) in exponentials.iter_mut().zip(&rows) {
                 *x = simd.sub_f32s(row[line][register], *x);
             }
+            let exponents = exponentials;
             exponentials = exp2_of(simd, exponentials);
             for ((row, sums), &exponential) in rows.iter_mut().zip(&mut *sums).zip(&exponentials) {
                 row[line][register] = exponential;
                 sums[register] = simd.add_f32s(sums[register], exponential);
+            }
+            if MOMENTS {
+                for ((moments, &e), &x) in moments.iter_mut().zip(&exponentials).zip(&exponents) {
+                    let x = simd.max_f32s(x, simd.splat_f32s(LEAST_EXPONENT));
+                    moments[register] = simd.mul_add_f32s(e, x, moments[register]);
+                }
             }
         }
     }

@@ -76,8 +76,13 @@ fn max(values: impl IntoIterator<Item = f32>) -> f32 {
 /// A key of a row of which the softmax is taken: its score in log2 units, if it is attended.
 type Logit = Option<f32>;
 
-/// The maximum and the sum of a segment whose exponentials are added to `exponentials`.
-fn segment(logits: &[Logit], exponentials: &mut Vec<f32>) -> (f32, f32) {
+/// An exponent in a moment.
+fn bounded(exponent: f32) -> f32 {
+    if exponent > -150.0 { exponent } else { -150.0 }
+}
+
+/// The maximum, the sum and the moment of a segment whose exponentials are added to `exponentials`.
+fn segment(logits: &[Logit], exponentials: &mut Vec<f32>) -> (f32, f32, f32) {
     let attended = || logits.iter().flatten().copied();
     let max = match max(attended()) {
         f32::NEG_INFINITY if attended().next().is_some() => f32::MIN,
@@ -85,19 +90,24 @@ fn segment(logits: &[Logit], exponentials: &mut Vec<f32>) -> (f32, f32) {
     };
     let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
     let mut lanes = [0.0f32; VIRTUAL_LANES];
+    let mut moments = [0.0f32; VIRTUAL_LANES];
     for (key, logit) in logits.iter().enumerate() {
         let exponential = logit.map_or(0.0, |logit| exp2(logit - shift));
         lanes[key % VIRTUAL_LANES] += exponential;
+        let exponent = bounded(logit.map_or(f32::NEG_INFINITY, |logit| logit - shift));
+        let moment = &mut moments[key % VIRTUAL_LANES];
+        *moment = exponential.mul_add(exponent, *moment);
         exponentials.push(exponential);
     }
-    (max, add_halves(&mut lanes))
+    (max, add_halves(&mut lanes), add_halves(&mut moments))
 }
 
-/// A segment, or several together: maximum, sum, and the sums of exponentials times values.
+/// A segment, or several together: maximum, sum, moment, and the sums of exponentials times values.
 #[derive(Clone)]
 struct Node {
     max: f32,
     sum: f32,
+    moment: f32,
     output: Vec<f32>,
 }
 
@@ -112,7 +122,9 @@ fn tree(nodes: &[Node]) -> Node {
     let z = if max == f32::NEG_INFINITY { 0.0 } else { max };
     let (of_a, of_b) = (exp2(a.max - z), exp2(b.max - z));
     let output = a.output.iter().zip(&b.output).map(|(a, b)| b.mul_add(of_b, a * of_a)).collect();
-    Node { max, sum: b.sum.mul_add(of_b, a.sum * of_a), output }
+    let shifted = |node: &Node| node.sum.mul_add(bounded(node.max - max), node.moment);
+    let moment = shifted(&b).mul_add(of_b, shifted(&a) * of_a);
+    Node { max, sum: b.sum.mul_add(of_b, a.sum * of_a), moment, output }
 }
 
 /// What follows from a row of logits.
@@ -121,6 +133,9 @@ pub struct RowResults {
     pub weights: Vec<f32>,
     pub output: Vec<f32>,
     pub lse: f32,
+    pub max_weight: f32,
+    pub max_weight_key: i64,
+    pub entropy: f32,
 }
 
 /// The softmax of a row of logits and a sink, all in log2 units, and its product with values.
@@ -134,7 +149,7 @@ fn softmax_log2<'v>(
     let nodes: Vec<Node> = (logits.chunks(SEGMENT).enumerate())
         .map(|(i, logits)| {
             let first = weights.len();
-            let (max, sum) = segment(logits, &mut weights);
+            let (max, sum, moment) = segment(logits, &mut weights);
             let mut output = vec![0.0f32; v_dim];
             for (j, e) in weights[first..].iter().enumerate() {
                 if v_dim > 0 && logits[j].is_some() {
@@ -143,10 +158,11 @@ fn softmax_log2<'v>(
                     }
                 }
             }
-            Node { max, sum, output }
+            Node { max, sum, moment, output }
         })
         .collect();
-    let nothing = || Node { max: f32::NEG_INFINITY, sum: 0.0, output: vec![0.0; v_dim] };
+    let nothing =
+        || Node { max: f32::NEG_INFINITY, sum: 0.0, moment: 0.0, output: vec![0.0; v_dim] };
     let all = if nodes.is_empty() { nothing() } else { tree(&nodes) };
     let max = if sink.is_nan() || sink > all.max { sink } else { all.max };
     let z = if max == f32::NEG_INFINITY { 0.0 } else { max };
@@ -158,7 +174,20 @@ fn softmax_log2<'v>(
         weights.iter_mut().for_each(|weight| *weight *= factor);
     }
     let factor = correction * inverse;
+    let mean = all.sum.mul_add(bounded(all.max - z), all.moment) * factor;
+    let entropy = match (all.sum * factor).mul_add(ln(sum), -core::f32::consts::LN_2 * mean) {
+        _ if all.max == f32::NEG_INFINITY => 0.0 * factor,
+        entropy if entropy < 0.0 => 0.0,
+        entropy => entropy,
+    };
+    let max_weight = weights.iter().fold(0.0, |max: f32, &weight| {
+        if max.is_nan() || weight.is_nan() { f32::NAN } else { max.max(weight) }
+    });
+    let largest = weights.iter().position(|&weight| weight == max_weight && weight > 0.0);
     RowResults {
+        max_weight,
+        max_weight_key: largest.map_or(-1, |key| key as i64),
+        entropy,
         weights,
         output: all.output.iter().map(|sum| sum.mul_add(factor, 0.0)).collect(),
         lse: z.mul_add(core::f32::consts::LN_2, ln(sum)),
