@@ -17,7 +17,8 @@ use std::path::Path;
 use tempfile::{TempDir, tempdir};
 
 const FILES: &str = "attention --query q.npy --key k.npy --value v.npy --output o.npy";
-const ALL: &str = "--weights w.npy --lse l.npy --max-logit m.npy";
+const ALL: &str =
+    "--weights w.npy --lse l.npy --max-logit m.npy --max-weight x.npy --entropy e.npy";
 
 /// A problem with values, and the axes that its files have.
 struct Case {
@@ -83,9 +84,17 @@ impl Case {
         assert_close(&found("o.npy", self.file_shape(&output_shape)), &expected, 0.0);
         let expected = problem.compute(common::definition::Stage::Weights);
         assert_close(&found("w.npy", self.file_shape(&problem.shape())), &expected, 0.0);
+        let rows = || expected.chunks(problem.shape()[3].max(1));
+        let largest = |row: &[f64]| row.iter().copied().fold(0.0, f64::max);
+        let term = |&w: &f64| if w > 0.0 { -w * w.ln() } else { 0.0 };
+        let entropy = |row: &[f64]| row.iter().map(term).sum();
+        let (largest, entropy): (Vec<f64>, Vec<f64>) =
+            (rows().map(largest).collect(), rows().map(entropy).collect());
         let rows = &output_shape[4 - self.axes..3];
         assert_close(&found("l.npy", rows), &problem.lse(), 0.0);
         assert_close(&found("m.npy", rows), &problem.max_logit(), 0.0);
+        assert_close(&found("x.npy", rows), &largest, 0.0);
+        assert_close(&found("e.npy", rows), &entropy, 0.0);
         String::from_utf8(output.stderr).unwrap()
     }
 }
@@ -169,7 +178,8 @@ fn the_output_by_itself() {
 
     // Beside others it has the same bits.
     let summary = case.check(directory.path(), "");
-    let end = "written to o.npy, weights to w.npy, lse to l.npy, max logit to m.npy\n";
+    let end = "written to o.npy, weights to w.npy, lse to l.npy, max logit to m.npy, \
+               max weight to x.npy, entropy to e.npy\n";
     assert!(summary.ends_with(end), "{summary}");
     let again = read_output(&directory.path().join("o.npy"), &[2, 4, 5, 6]);
     assert_eq!(common::bits(&again), common::bits(&result));

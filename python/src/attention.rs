@@ -26,7 +26,7 @@ use softdot::Outputs;
 #[doc = include_str!("options.txt")]
 /// out : writable array, ``[batch, q_heads, query_rows, v_dim]``, optional
 ///     Where the output goes, with any strides that keep its elements apart; it is returned.
-/// returns : {"lse", "weights", "max_logit"} or sequence of them, optional
+/// returns : {"lse", "weights", "max_logit", "max_weight", "entropy"} or sequence of them, optional
 ///     What to return beside the output, of the same pass; see :class:`AttentionResult`.
 /// dtype : {"float32", "float16", "bfloat16"} or a library's type, optional
 ///     The elements of output and weights; those of the query (or of ``out``) if not given.
@@ -97,6 +97,8 @@ pub fn attention<'py>(
         returns.weights.then(|| call.new_result(call.keys(), output.dtype())).transpose()?;
     let mut lse = returns.lse.then(|| call.new_row_result()).transpose()?;
     let mut max_logit = returns.max_logit.then(|| call.new_row_result()).transpose()?;
+    let mut max_weight = returns.max_weight.then(|| call.new_row_result()).transpose()?;
+    let mut entropy = returns.entropy.then(|| call.new_row_result()).transpose()?;
 
     let inputs = call.arrays();
     let mut outputs = Outputs::new().output(output.as_view_mut(&inputs)?);
@@ -108,6 +110,12 @@ pub fn attention<'py>(
     }
     if let Some(max_logit) = &mut max_logit {
         outputs = outputs.max_logit(max_logit.as_view_mut(&inputs)?);
+    }
+    if let Some(max_weight) = &mut max_weight {
+        outputs = outputs.max_weight(max_weight.as_view_mut(&inputs)?);
+    }
+    if let Some(entropy) = &mut entropy {
+        outputs = outputs.entropy(entropy.as_view_mut(&inputs)?);
     }
     call.run(outputs)?;
 
@@ -123,6 +131,8 @@ pub fn attention<'py>(
         lse: finish(lse)?,
         weights: finish(weights)?,
         max_logit: finish(max_logit)?,
+        max_weight: finish(max_weight)?,
+        entropy: finish(entropy)?,
     };
     Ok(Bound::new(query.py(), result)?.into_any())
 }

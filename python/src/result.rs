@@ -11,6 +11,8 @@ pub struct Returns {
     pub lse: bool,
     pub weights: bool,
     pub max_logit: bool,
+    pub max_weight: bool,
+    pub entropy: bool,
 }
 
 impl Returns {
@@ -36,9 +38,12 @@ impl Returns {
             "lse" => &mut self.lse,
             "weights" => &mut self.weights,
             "max_logit" => &mut self.max_logit,
+            "max_weight" => &mut self.max_weight,
+            "entropy" => &mut self.entropy,
             _ => {
                 return Err(PyValueError::new_err(format!(
-                    "returns: expected any of lse, weights, max_logit, found {name:?}"
+                    "returns: expected any of lse, weights, max_logit, max_weight, entropy, \
+                     found {name:?}"
                 )));
             }
         };
@@ -67,13 +72,24 @@ pub struct AttentionResult {
     /// The largest logit that each row attends to, without the sink. float32,
     /// ``[batch, q_heads, query_rows]``; -inf for rows that attend to no key.
     pub max_logit: Option<Py<PyAny>>,
+    /// The largest weight of each row. float32, ``[batch, q_heads, query_rows]``; 0 for rows that
+    /// attend to no key.
+    pub max_weight: Option<Py<PyAny>>,
+    /// The entropy of each row's weights in nats: 0 for a row that attends to one key alone, ``ln(n)``
+    /// for equal weights on n keys. float32, ``[batch, q_heads, query_rows]``.
+    pub entropy: Option<Py<PyAny>>,
 }
 
 #[pymethods]
 impl AttentionResult {
     fn __repr__(&self) -> String {
-        let others =
-            [("lse", &self.lse), ("weights", &self.weights), ("max_logit", &self.max_logit)];
+        let others = [
+            ("lse", &self.lse),
+            ("weights", &self.weights),
+            ("max_logit", &self.max_logit),
+            ("max_weight", &self.max_weight),
+            ("entropy", &self.entropy),
+        ];
         let there = others.iter().filter(|(_, result)| result.is_some()).map(|(name, _)| *name);
         let names: Vec<&str> = ["output"].into_iter().chain(there).collect();
         format!("AttentionResult({})", names.join(", "))

@@ -81,12 +81,14 @@ class Results(NamedTuple):
     lse: numpy.ndarray
     weights: numpy.ndarray
     max_logit: numpy.ndarray
+    max_weight: numpy.ndarray
+    entropy: numpy.ndarray
     value: numpy.ndarray
 
     def of_axes(self, axes):
         """Without the leading axes that arrays with so many do not have."""
         rows = axes - 1
-        counts = [axes, rows, axes, rows, axes]
+        counts = [axes, rows, axes, rows, rows, rows, axes]
         return Results(
             *(array.reshape(array.shape[array.ndim - n :]) for array, n in zip(self, counts))
         )
@@ -103,7 +105,9 @@ def results(query, key, value, *, sinks=None, **options):
     if sinks is not None:
         sink = numpy.asarray(sinks, dtype=numpy.float64).reshape(-1, 1)
     lse = numpy.logaddexp(numpy.logaddexp.reduce(logits, axis=-1, initial=-numpy.inf), sink)
-    return Results(output, lse, weights, max_logit, value)
+    max_weight = weights.max(axis=-1, initial=0.0)
+    entropy = -(weights * numpy.log(numpy.where(weights > 0, weights, 1.0))).sum(axis=-1)
+    return Results(output, lse, weights, max_logit, max_weight, entropy, value)
 
 
 def expect_close(found, expected, tolerance=TOLERANCE):

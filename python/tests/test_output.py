@@ -13,7 +13,7 @@ QUERY, KEY, VALUE = numbers(2, 4, 7, 16), numbers(2, 2, 40, 16, seed=1), numbers
 BIAS = numbers(2, 4, 7, 40, seed=3)
 MASK = numpy.random.default_rng(4).random((2, 4, 7, 40)) < 0.2
 SINKS = numbers(4, seed=5)
-ALL = ("lse", "weights", "max_logit")
+ALL = ("lse", "weights", "max_logit", "max_weight", "entropy")
 
 SHAPES = [
     ((7, 5), (9, 5), (9, 3)),
@@ -61,7 +61,7 @@ def expect_results(found, expected):
     assert found.output.shape == expected.output.shape
     assert numpy.abs(found.output - expected.output).max(initial=0.0) <= 2e-6 * scale
     expect_close(found.weights, expected.weights)
-    for name in ("lse", "max_logit"):
+    for name in ("lse", "max_logit", "max_weight", "entropy"):
         array = getattr(found, name)
         assert array.dtype == numpy.float32
         assert array.flags.c_contiguous
@@ -163,7 +163,7 @@ def test_narrow_arrays_have_the_bits_of_wide_ones(name):
         array = getattr(found, result)
         assert array.dtype == dtype
         assert array.tobytes() == getattr(expected, result).astype(dtype).tobytes()
-    for result in ("lse", "max_logit"):
+    for result in ("lse", "max_logit", "max_weight", "entropy"):
         assert getattr(found, result).tobytes() == getattr(expected, result).tobytes()
     mixed = softdot.attention(wide[0], narrow[1], narrow[2], dtype=name)
     assert mixed.tobytes() == found.output.tobytes()
@@ -220,7 +220,7 @@ def test_jax():
         ({"out": numpy.full((2, 4, 7, 11), 7, "float32")}, ValueError, "^out: .*12 columns .v_dim"),
         ({"dtype": "float16"}, ValueError, "^out: expected an array of float16 .as dtype."),
         ({"returns": "output"}, ValueError, '^returns: expected any of lse, .*, found "output"'),
-        ({"returns": ["lse", "sum"]}, ValueError, '^returns: .*weights, max_logit, found "sum"'),
+        ({"returns": ["lse", "sum"]}, ValueError, '^returns: .*weights, max_logit, max_weight, entropy, found "sum"'),
         ({"returns": 1}, TypeError, "^returns: expected a name or .*, found int"),
         ({"returns": ["lse", 1]}, TypeError, "^returns: .*, found int"),
         ({"isa": "sse"}, ValueError, "^isa: "),

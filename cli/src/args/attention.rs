@@ -12,6 +12,8 @@ order with the query's leading axes:
   --weights     softmax(..), [.., query rows, keys], of the same type
   --lse         ln Σ exp(biased) with the sink, [.., query rows], f32; -inf where nothing is left
   --max-logit   the largest biased score, [.., query rows], f32
+  --max-weight  the largest weight, [.., query rows], f32
+  --entropy     −Σ w · ln w in nats, [.., query rows], f32
 The files appear whole or not at all, and none if one of them cannot be made.
 ";
 
@@ -45,4 +47,12 @@ pub struct Attention {
     #[arg(long, value_name = "FILE.npy", value_parser = npy_name, display_order = 3)]
     #[arg(help_heading = None::<&str>)]
     pub max_logit: Option<PathBuf>,
+    /// Where each row's largest weight goes, too
+    #[arg(long, value_name = "FILE.npy", value_parser = npy_name, display_order = 3)]
+    #[arg(help_heading = None::<&str>)]
+    pub max_weight: Option<PathBuf>,
+    /// Where the entropy of each row's weights goes, too
+    #[arg(long, value_name = "FILE.npy", value_parser = npy_name, display_order = 3)]
+    #[arg(help_heading = None::<&str>)]
+    pub entropy: Option<PathBuf>,
 }

@@ -17,11 +17,16 @@ pub enum Kind {
     Lse,
     /// Each row's largest logit.
     MaxLogit,
+    /// Each row's largest weight.
+    MaxWeight,
+    /// The entropy of each row's weights.
+    Entropy,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Output, Kind::Weights, Kind::Lse, Kind::MaxLogit];
+    pub const ALL: [Kind; 6] =
+        [Kind::Output, Kind::Weights, Kind::Lse, Kind::MaxLogit, Kind::MaxWeight, Kind::Entropy];
 
     /// The option that asks for it.
     pub fn option(self) -> &'static str {
@@ -30,6 +35,8 @@ impl Kind {
             Kind::Weights => "--weights",
             Kind::Lse => "--lse",
             Kind::MaxLogit => "--max-logit",
+            Kind::MaxWeight => "--max-weight",
+            Kind::Entropy => "--entropy",
         }
     }
 
@@ -40,6 +47,8 @@ impl Kind {
             Kind::Weights => "weights",
             Kind::Lse => "lse",
             Kind::MaxLogit => "max_logit",
+            Kind::MaxWeight => "max_weight",
+            Kind::Entropy => "entropy",
         }
     }
 
@@ -50,6 +59,8 @@ impl Kind {
             Kind::Weights => arguments.weights.as_deref(),
             Kind::Lse => arguments.lse.as_deref(),
             Kind::MaxLogit => arguments.max_logit.as_deref(),
+            Kind::MaxWeight => arguments.max_weight.as_deref(),
+            Kind::Entropy => arguments.entropy.as_deref(),
         }
     }
 
@@ -62,7 +73,9 @@ impl Kind {
         match self {
             Kind::Output => Buffer::new(option, dtype, &inputs.output_shape()),
             Kind::Weights => Buffer::new(option, dtype, &inputs.weights_shape),
-            Kind::Lse | Kind::MaxLogit => Buffer::of_rows(option, &inputs.weights_shape),
+            Kind::Lse | Kind::MaxLogit | Kind::MaxWeight | Kind::Entropy => {
+                Buffer::of_rows(option, &inputs.weights_shape)
+            }
         }
     }
 
@@ -73,6 +86,8 @@ impl Kind {
             Kind::Weights => outputs.weights(view),
             Kind::Lse => outputs.lse(view),
             Kind::MaxLogit => outputs.max_logit(view),
+            Kind::MaxWeight => outputs.max_weight(view),
+            Kind::Entropy => outputs.entropy(view),
         }
     }
 }

@@ -7,7 +7,7 @@ _Array: TypeAlias = Any
 _Row: TypeAlias = Sequence[SupportsFloat] | _Array
 _Out = TypeVar("_Out")
 _Isa: TypeAlias = Literal["avx512", "avx2", "neon", "scalar"]
-_Returned: TypeAlias = Literal["lse", "weights", "max_logit"]
+_Returned: TypeAlias = Literal["lse", "weights", "max_logit", "max_weight", "entropy"]
 _Stage: TypeAlias = Literal["scores", "capped", "biased", "weights"]
 # Or a type object of NumPy, ml_dtypes, torch or JAX.
 _Dtype: TypeAlias = Literal["float32", "float16", "bfloat16"] | Any
@@ -152,6 +152,10 @@ class AttentionResult:
     def weights(self) -> _Array | None: ...
     @property
     def max_logit(self) -> _Array | None: ...
+    @property
+    def max_weight(self) -> _Array | None: ...
+    @property
+    def entropy(self) -> _Array | None: ...
 @final
 class PackedKeys:
     def __new__(
