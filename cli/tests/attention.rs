@@ -112,7 +112,7 @@ fn two_three_and_four_axes_in_both_orders() {
         case.write(directory.path(), fortran_order);
         case.check(directory.path(), "");
     }
-    assert_eq!(names(directory.path()).len(), 7, "no temporary file stays");
+    assert_eq!(names(directory.path()).len(), 9, "no temporary file stays");
 }
 
 #[test]
