@@ -58,13 +58,19 @@ impl TopK<'_, '_> {
             let factor = self.buffer.states.factor(segment, place);
             let start = self.buffer.scores.row_start(segment, place) - keys.start;
             let exponentials = &self.buffer.scores.from(start + attended.start)[..attended.len()];
-            for (i, line) in exponentials.chunks(LINE).enumerate() {
-                let above = |any, &e: &f32| any | (e * factor > largest.bar);
-                if line.iter().fold(false, above) {
+            let (lines, rest) = exponentials.as_chunks::<LINE>();
+            let mut key = attended.start;
+            for line in lines {
+                let bar = largest.bar;
+                if line.iter().fold(false, |any, &e| any | (e * factor > bar)) {
                     for (j, e) in line.iter().enumerate() {
-                        largest.add(e * factor, attended.start + i * LINE + j);
+                        largest.add(e * factor, key + j);
                     }
                 }
+                key += LINE;
+            }
+            for (j, e) in rest.iter().enumerate() {
+                largest.add(e * factor, key + j);
             }
         }
     }
