@@ -103,7 +103,8 @@ impl<'a> Targets<'a> {
                 entropy: check("entropy", of_rows, entropy)?,
                 top_k: top_k
                     .map(|(weights, keys)| TopKTargets::new(of_rows, weights, keys))
-                    .transpose()?,
+                    .transpose()?
+                    .filter(|targets| targets.k > 0),
                 key_mass: KeyMassTargets::new(extents, (key_mass, key_max), mass_rows)?,
                 lse: check("lse", of_rows, lse)?,
                 output: check("output", extents.output_shape(), output)?,

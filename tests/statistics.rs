@@ -383,7 +383,7 @@ fn weights_of_heads() {
 /// More weights than a row has, and the most that there may be.
 #[test]
 fn many_weights_of_a_row() {
-    for (keys, k) in [(3, 8), (700, 256), (3000, 256), (3000, 1), (40, 0)] {
+    for (keys, k) in [(3, 8), (700, 256), (3000, 256), (3000, 1), (40, 0), (3000, 0)] {
         let problem = Problem::random(Extents::single(3, keys, 4), keys as u64);
         let weights = transcription::results(&problem, &Options::default(), &[], 0);
         for isa in isas() {
