@@ -154,16 +154,12 @@ fn options() {
     let cases = scaled_down(120, 12);
     for seed in 0..cases as u64 {
         let mut random = Random::new(seed);
-        let extents = Extents {
-            batch: 1 + random.below(2),
-            q_heads: 4,
-            kv_heads: random.one_of([1, 2, 4]),
-            rows: random.one_of([1, 2, 5, 9, 30]),
-            keys: random.one_of([1, 6, 17, 40, 130, 1030, 2100]),
-            head_dim: 1 + random.below(9),
-        };
-        let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|_| random.below(3) == 0).collect();
-        let options = Options::random(&extents, &kinds, seed);
+        let (extents, options) = Options::random_case(
+            &mut random,
+            [1, 2, 5, 9, 30],
+            [1, 6, 17, 40, 130, 1030, 2100],
+            seed,
+        );
         check(extents, &options, random.one_of([1, 8, 16, 19, 48]));
     }
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::call::Stage;
-use common::options::{Kind, Options};
+use common::options::Options;
 use common::transcription::{self, RowResults};
 use common::{Extents, Problem, Random, assert_same_bits, isas, pool, scaled_down, thinned};
 use softdot::{Attention, Error, Outputs, PackedKeys, TensorMut, TensorRef, Threads, Workspace};
@@ -197,16 +197,13 @@ fn options() {
     let cases = scaled_down(80, 10);
     for seed in 0..cases as u64 {
         let mut random = Random::new(seed);
-        let extents = Extents {
-            batch: 1 + random.below(2),
-            q_heads: 4,
-            kv_heads: random.one_of([1, 2, 4]),
-            rows: random.one_of([1, 2, 5, 9, 30]),
-            keys: random.one_of([1, 6, 17, 40, 130, 1030, 2100]),
-            head_dim: 1 + random.below(9),
-        };
-        let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|_| random.below(3) == 0).collect();
-        check(extents, &Options::random(&extents, &kinds, seed));
+        let (extents, options) = Options::random_case(
+            &mut random,
+            [1, 2, 5, 9, 30],
+            [1, 6, 17, 40, 130, 1030, 2100],
+            seed,
+        );
+        check(extents, &options);
     }
 }
 
@@ -215,16 +212,8 @@ fn options() {
 fn close_to_the_definition() {
     for seed in 0..scaled_down(60, 8) as u64 {
         let mut random = Random::new(seed);
-        let extents = Extents {
-            batch: 1 + random.below(2),
-            q_heads: 4,
-            kv_heads: random.one_of([1, 2, 4]),
-            rows: random.one_of([1, 5, 20]),
-            keys: random.one_of([1, 17, 130, 1030]),
-            head_dim: 1 + random.below(9),
-        };
-        let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|_| random.below(3) == 0).collect();
-        let options = Options::random(&extents, &kinds, seed);
+        let (extents, options) =
+            Options::random_case(&mut random, [1, 5, 20], [1, 17, 130, 1030], seed);
         let problem = Problem::random(extents, seed);
         let definition = common::bounds::Definition::new(&problem, &options);
         let (exact, (weights, errors)) =
@@ -338,16 +327,8 @@ fn mass_of_several_calls() {
 fn weights_of_heads() {
     for seed in 0..scaled_down(40, 8) as u64 {
         let mut random = Random::new(seed);
-        let extents = Extents {
-            batch: 1 + random.below(2),
-            q_heads: 4,
-            kv_heads: random.one_of([1, 2, 4]),
-            rows: random.one_of([1, 7, 30]),
-            keys: random.one_of([0, 1, 6, 17, 130, 1030]),
-            head_dim: 1 + random.below(9),
-        };
-        let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|_| random.below(3) == 0).collect();
-        let options = Options::random(&extents, &kinds, seed);
+        let (extents, options) =
+            Options::random_case(&mut random, [1, 7, 30], [0, 1, 6, 17, 130, 1030], seed);
         let problem = Problem::random(extents, seed);
         let Extents { batch, kv_heads, rows, keys, .. } = extents;
         let value = common::random(batch * kv_heads * keys * 3, seed);

@@ -155,6 +155,26 @@ impl Options {
         options
     }
 
+    /// A problem of a few heads, grouped or not, with one of these numbers of rows and of keys, and
+    /// options of some kinds.
+    pub fn random_case<const ROWS: usize, const KEYS: usize>(
+        random: &mut Random,
+        rows: [usize; ROWS],
+        keys: [usize; KEYS],
+        seed: u64,
+    ) -> (Extents, Options) {
+        let extents = Extents {
+            batch: 1 + random.below(2),
+            q_heads: 4,
+            kv_heads: random.one_of([1, 2, 4]),
+            rows: random.one_of(rows),
+            keys: random.one_of(keys),
+            head_dim: 1 + random.below(9),
+        };
+        let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|_| random.below(3) == 0).collect();
+        (extents, Options::random(&extents, &kinds, seed))
+    }
+
     fn set_random(&mut self, kind: Kind, extents: &Extents, random: &mut Random) {
         let Extents { batch, q_heads, rows, keys, .. } = *extents;
         match kind {
