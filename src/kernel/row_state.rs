@@ -89,9 +89,6 @@ const MAX_LEVELS: usize = usize::BITS as usize;
 /// The state of all segments together; that of nothing if there are none.
 #[inline(always)]
 fn join_all<S: SimdExt>(simd: S, states: &impl SegmentStates<S>) -> RowState<S::f32s> {
-    if states.segments() == 1 {
-        return states.get(simd, 0);
-    }
     let nothing = RowState { max: simd.splat_f32s(NOTHING), sum: simd.splat_f32s(0.0) };
     let get = |segment| states.get(simd, segment);
     fold_tree(states.segments(), nothing, get, |a, b| join(simd, a, b).0)
@@ -105,6 +102,9 @@ pub(crate) fn fold_tree<T: Copy>(
     get: impl Fn(usize) -> T,
     join: impl Fn(T, T) -> T,
 ) -> T {
+    if segments == 1 {
+        return get(0);
+    }
     let mut stack = [nothing; MAX_LEVELS];
     let mut count = 0;
     let join_top = |stack: &mut [T], count: &mut usize| {
