@@ -54,8 +54,8 @@ impl<'o> Outputs<'o> {
     }
 
     /// The weights of some query heads alone, `[batch, heads.len(), query_rows, keys]`, in the order of
-    /// the list. Each head costs a pass of its own, of its weights alone: less than a third of what
-    /// weights and output of that head cost.
+    /// the list. Each head costs a pass of its own, beside the other outputs, which computes its weights
+    /// alone.
     #[must_use]
     pub fn weights_of_heads(mut self, heads: &'o [usize], view: impl Into<ViewMut<'o>>) -> Self {
         self.weights_of_heads = Some((heads, view.into()));
