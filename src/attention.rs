@@ -310,13 +310,15 @@ impl<'a> Attention<'a> {
         if outputs.output.is_some() {
             inputs.expect_values()?;
         }
-        let Targets { logits, softmax, weights_of_heads } = Targets::new(outputs, &inputs.extents)?;
-        let logits = logits.map(|(stage, target)| Goal::Logits(stage, target));
-        let softmax = (!softmax.is_empty()).then_some(Goal::Softmax(&softmax));
-        let passes = [logits, softmax].map(|goal| goal.map(|goal| Problem::new(inputs, goal)));
+        let targets = Targets::new(outputs, &inputs.extents)?;
+        let Targets { logits, softmax, weights_of_heads } = &targets;
+        let of_softmax = Problem::new(inputs, Goal::Softmax(softmax));
+        let of_logits =
+            logits.map(|(stage, target)| Problem::new(inputs, Goal::Logits(stage, target)));
+        let passes = [of_logits.as_ref(), (!softmax.is_empty()).then_some(&of_softmax)];
         // All memory is there before anything is computed.
         let mut plans = [None, None];
-        for (plan, problem) in plans.iter_mut().zip(&passes) {
+        for (plan, problem) in plans.iter_mut().zip(passes) {
             if let Some(problem) = problem {
                 *plan = Some(self.plan_and_grow(problem, workspace)?);
             }
@@ -332,7 +334,7 @@ impl<'a> Attention<'a> {
             let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
             self.plan_and_grow(&problem, workspace)?;
         }
-        for (plan, problem) in plans.iter().zip(&passes) {
+        for (plan, problem) in plans.iter().zip(passes) {
             if let (Some(plan), Some(problem)) = (plan, problem) {
                 compute_pass(problem, plan, workspace);
             }
@@ -353,7 +355,7 @@ impl<'a> Attention<'a> {
         workspace: &mut Workspace,
     ) -> Result<Plan, Error> {
         let plan = self.plan_for(&Workload::new(problem), &problem.extents)?;
-        workspace.grow(plan.memory().total(), plan.row_slots())?;
+        workspace.grow(plan.memory.total(), plan.row_slots())?;
         Ok(plan)
     }
 
@@ -369,7 +371,7 @@ impl<'a> Attention<'a> {
 
 /// Computes one pass over the pairs of query rows and keys, in a workspace that has grown.
 fn compute_pass(problem: &Problem<'_>, plan: &Plan, workspace: &mut Workspace) {
-    let (memory, rows) = workspace.parts(plan.memory().total(), plan.row_slots());
+    let (memory, rows) = workspace.parts(plan.memory.total(), plan.row_slots());
     let locks = &Locks::new();
     driver::run(Call { problem, plan, locks }, memory, rows);
 }

@@ -14,7 +14,7 @@ use crate::wait::wait_until;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Runs a call. `workspace` holds `plan.memory().total()` elements, `rows` are
+/// Runs a call. `workspace` holds `plan.memory.total()` elements, `rows` are
 /// `plan.row_slots()`.
 ///
 /// Heads go in waves of as many as are in flight at a time. In each wave the keys are packed, unless
@@ -52,7 +52,7 @@ struct Tasks<'a> {
 #[allow(unsafe_code, reason = "tasks take disjoint parts of the workspace")]
 impl<'a> Tasks<'a> {
     fn new(call: Call<'a>, workspace: &'a mut [f32], rows: &'a mut [Row]) -> Self {
-        let sizes = call.plan.memory();
+        let sizes = call.plan.memory;
         let (packed_keys, rest) = workspace.split_at_mut(sizes.all_packed_keys());
         let (packed_values, rest) = rest.split_at_mut(sizes.all_packed_values());
         let (buffers, scratch) = rest.split_at_mut(sizes.all_buffers());

@@ -1,7 +1,7 @@
 //! How the workspace of a call is laid out.
 
 /// Sizes of the workspace's parts in elements, each a multiple of a cache line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Memory {
     /// One head's packed keys.
     pub(crate) packed_keys: usize,

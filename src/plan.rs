@@ -77,6 +77,8 @@ pub struct Plan {
     pub(crate) blocks_per_task: usize,
     /// 2 where a block is written while the next is computed.
     pub(crate) buffers_per_thread: usize,
+    /// How the workspace is laid out.
+    pub(crate) memory: Memory,
 }
 
 /// Where tiles read keys from.
@@ -246,6 +248,7 @@ impl Plan {
             wave_heads: 1,
             blocks_per_task: 1,
             buffers_per_thread: 1,
+            memory: Memory::default(),
         };
         let packed_bytes = plan.packed_bytes();
         plan.beyond_l2 = packed_bytes.saturating_mul(heads) > caches.l2;
@@ -256,7 +259,8 @@ impl Plan {
         }
         plan.choose_tasks(caches);
         plan.nontemporal = workload.pair_bytes > caches.l3 && plan.path == Path::RowBlocks;
-        plan.workspace_bytes = (plan.memory().total().saturating_mul(size_of::<f32>()))
+        plan.memory = plan.lay_out();
+        plan.workspace_bytes = (plan.memory.total().saturating_mul(size_of::<f32>()))
             .saturating_add(plan.row_slots().saturating_mul(size_of::<Row>()));
         plan
     }
@@ -335,8 +339,8 @@ impl Plan {
             self.wave_heads = self.heads.max(1);
             self.blocks_per_task = all_blocks.max(1);
         } else {
-            let Memory { packed_keys, packed_values, .. } = self.memory();
-            let head_bytes = (packed_keys + packed_values).saturating_mul(size_of::<f32>());
+            let head_elements = self.call_packed_keys() + self.call_packed_values();
+            let head_bytes = head_elements.saturating_mul(size_of::<f32>());
             // Threads idle at the end of each step: few waves, then, of as many heads as a quarter
             // of the last cache holds.
             let in_cache = caches.l3 / 4 / head_bytes.max(1);
@@ -476,6 +480,16 @@ impl Plan {
         self.has_output() && self.value_source == ValueSource::PackPerCall
     }
 
+    /// Elements of one head's keys that the call packs.
+    fn call_packed_keys(&self) -> usize {
+        if self.packs_keys() { self.packed_elements() } else { 0 }
+    }
+
+    /// Elements of one head's values that the call packs.
+    fn call_packed_values(&self) -> usize {
+        if self.packs_values() { self.packed_value_elements() } else { 0 }
+    }
+
     fn packs(&self) -> bool {
         self.packs_keys() || self.packs_values()
     }
@@ -526,14 +540,14 @@ impl Plan {
     }
 
     /// How the workspace is laid out.
-    pub(crate) fn memory(&self) -> Memory {
+    fn lay_out(&self) -> Memory {
         let lines = |elements: usize| elements.next_multiple_of(LINE);
         let small = self.path == Path::SmallHeads;
         let buffers = if small { 0 } else { self.buffers_per_thread };
         let in_buffers = |elements: usize| elements.saturating_mul(buffers);
         Memory {
-            packed_keys: if self.packs_keys() { self.packed_elements() } else { 0 },
-            packed_values: if self.packs_values() { self.packed_value_elements() } else { 0 },
+            packed_keys: self.call_packed_keys(),
+            packed_values: self.call_packed_values(),
             packed_count: if self.tasks_pack() { self.block_heads } else { self.wave_heads },
             scores: in_buffers(self.kept_segments().saturating_mul(self.segment_scores())),
             states: in_buffers(self.segments().saturating_mul(self.segment_states())),

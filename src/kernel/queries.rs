@@ -9,13 +9,29 @@ use crate::call::Call;
 use crate::convert::Storage;
 use crate::element::Elements;
 use crate::layout::{MAX_TILE_ROWS, QUERY_CHUNK};
+use crate::rows::Row;
 use crate::simd::{Kernel, SimdExt};
 
 /// Packs the queries of a block.
+#[inline(always)]
+pub(crate) fn pack_queries<S: SimdExt>(
+    simd: S,
+    call: Call<'_>,
+    rows: &BlockRows<'_>,
+    query: &mut [f32],
+) {
+    let row_elements = call.plan.query_row_elements();
+    for tile in rows.tiles(S::TILE.rows) {
+        let query = &mut query[tile.start * row_elements..][..tile.len() * row_elements];
+        simd.run_outlined(PackQueries { call, rows: &rows.rows()[tile], query });
+    }
+}
+
+/// Packs the queries of a tile.
 #[derive(Debug)]
 pub(crate) struct PackQueries<'a> {
     pub(crate) call: Call<'a>,
-    pub(crate) rows: &'a BlockRows<'a>,
+    pub(crate) rows: &'a [Row],
     pub(crate) query: &'a mut [f32],
 }
 
@@ -25,32 +41,27 @@ impl Kernel for PackQueries<'_> {
     #[inline(always)]
     fn run<S: SimdExt, const REGISTERS: usize>(self, _: S) {
         let PackQueries { call: Call { problem, plan, .. }, rows, query } = self;
-        let row_elements = plan.query_row_elements();
-        if row_elements == 0 {
+        if plan.head_dim == 0 {
             return;
         }
         let (data, strides) = problem.query();
-        for tile in rows.tiles(S::TILE.rows) {
-            let query = &mut query[tile.start * row_elements..][..tile.len() * row_elements];
-            let rows = &rows.rows()[tile];
-            let mut starts = [0; MAX_TILE_ROWS];
-            for (start, row) in starts.iter_mut().zip(rows) {
-                *start = row.index.start(&strides);
-            }
-            let from = TileRows {
-                starts: &starts[..rows.len()],
-                dim_stride: strides.column,
-                head_dim: plan.head_dim,
-                factor: problem.query_factor,
-            };
-            let (packed, _) = query.as_chunks_mut();
-            match data {
-                Elements::F32(data) => from.pack::<S, _>(data, packed),
-                #[cfg(feature = "half")]
-                Elements::F16(data) => from.pack::<S, _>(data, packed),
-                #[cfg(feature = "half")]
-                Elements::Bf16(data) => from.pack::<S, _>(data, packed),
-            }
+        let mut starts = [0; MAX_TILE_ROWS];
+        for (start, row) in starts.iter_mut().zip(rows) {
+            *start = row.index.start(&strides);
+        }
+        let from = TileRows {
+            starts: &starts[..rows.len()],
+            dim_stride: strides.column,
+            head_dim: plan.head_dim,
+            factor: problem.query_factor,
+        };
+        let (packed, _) = query.as_chunks_mut();
+        match data {
+            Elements::F32(data) => from.pack::<S, _>(data, packed),
+            #[cfg(feature = "half")]
+            Elements::F16(data) => from.pack::<S, _>(data, packed),
+            #[cfg(feature = "half")]
+            Elements::Bf16(data) => from.pack::<S, _>(data, packed),
         }
     }
 }

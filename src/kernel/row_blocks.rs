@@ -29,7 +29,7 @@ use super::next_block::NextBlockPrefetch;
 use super::nodes::Nodes;
 use super::output::{KeyMass, TopK, WeightsWriter, write_output_row, write_row_results};
 use super::pack_panels::{PackedHeads, pack_heads};
-use super::queries::PackQueries;
+use super::queries::pack_queries;
 use super::row_state::{merge, set_factors};
 use super::score::Scorer;
 use super::scratch::Scratch;
@@ -81,7 +81,7 @@ impl Kernel for RowBlocks<'_> {
             }
             rows.fill(call, &block);
             background.begin(&rows, NextBlockPrefetch::after(call, &block, number + 1));
-            simd.run_outlined(PackQueries { call, rows: &rows, query });
+            pack_queries(simd, call, &rows, query);
             for segment in segments.clone() {
                 maxima.fill(f32::NEG_INFINITY);
                 for (i, head) in block.heads.clone().enumerate() {

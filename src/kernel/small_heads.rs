@@ -81,10 +81,10 @@ impl SmallHeads<'_> {
             }
             let panels = problem.key_panels(head).unwrap_or(packed);
             rows.fill(call, &block);
-            simd.run_outlined(PackQueries { call, rows: &rows, query });
             for tile in rows.tiles(S::TILE.rows) {
-                let query = &query[tile.start * plan.query_row_elements()..];
+                let query = &mut query[..tile.len() * plan.query_row_elements()];
                 let rows = &rows.rows()[tile];
+                simd.run_outlined(PackQueries { call, rows, query });
                 let tile = SmallTile::<PANELS, REGISTERS> { call, target, rows, query, panels };
                 with_row_count(simd, rows.len(), tile);
             }
