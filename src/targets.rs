@@ -304,6 +304,14 @@ impl<'a> KeyMassTargets<'a> {
         self.first_row..self.end_row
     }
 
+    pub(crate) fn has_sums(&self) -> bool {
+        self.sums.is_some()
+    }
+
+    pub(crate) fn has_maxima(&self) -> bool {
+        self.maxima.is_some()
+    }
+
     /// A number for the query heads that add to the same rows.
     pub(crate) fn head_of(&self, q_head: usize, group: usize) -> usize {
         let per_key_head = self.sums.is_none_or(|target| target.per_key_head)

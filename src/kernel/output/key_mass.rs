@@ -8,10 +8,11 @@
 //! come. Rounding takes one addition: next to 2²⁰, doubles are multiples of 2⁻³², and the integers that
 //! they are stored as differ by the number of them.
 
+use super::keep_larger::keep_larger;
 use crate::call::Call;
 use crate::kernel::block_buffer::BlockBuffer;
 use crate::kernel::block_rows::BlockRows;
-use crate::layout::{LINE, PANEL, SEGMENT};
+use crate::layout::{PANEL, SEGMENT};
 use crate::rows::Row;
 use crate::simd::{Kernel, SimdExt};
 use crate::targets::KeyMassTargets;
@@ -35,7 +36,7 @@ impl Kernel for KeyMass<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: SimdExt, const REGISTERS: usize>(self, _: S) {
+    fn run<S: SimdExt, const REGISTERS: usize>(self, simd: S) {
         let group = self.call.problem.extents.group();
         let rows = self.rows.rows();
         let mut first = 0;
@@ -44,7 +45,7 @@ impl Kernel for KeyMass<'_, '_> {
             (a.index.batch, self.targets.head_of(a.index.q_head, group))
                 == (b.index.batch, self.targets.head_of(b.index.q_head, group))
         }) {
-            self.add_rows(first..first + same.len(), same);
+            self.add_rows(simd, first..first + same.len(), same);
             first += same.len();
         }
     }
@@ -53,7 +54,7 @@ impl Kernel for KeyMass<'_, '_> {
 impl KeyMass<'_, '_> {
     /// Adds the rows of one head of the results; `places` are theirs in the block.
     #[inline(always)]
-    fn add_rows(&self, places: Range<usize>, rows: &[Row]) {
+    fn add_rows<S: SimdExt>(&self, simd: S, places: Range<usize>, rows: &[Row]) {
         let KeyMass { call, targets, buffer, .. } = self;
         let plan = call.plan;
         let counted = || {
@@ -63,45 +64,54 @@ impl KeyMass<'_, '_> {
         let Some((_, row)) = counted().next() else { return };
         // A row of NaN is NaN in all of its weights.
         let is_nan = counted().any(|(place, _)| !buffer.states.factor(0, place).is_finite());
+        let (group, q_heads) = (call.problem.extents.group(), call.problem.extents.q_heads);
+        let head = (q_heads * row.index.batch + row.index.q_head) / group;
         for segment in 0..plan.segments() {
             let keys = plan.segment_keys(segment);
-            let (mut sums, mut maxima) = ([0.0f64; SEGMENT], [0.0f32; SEGMENT]);
-            if is_nan {
-                (sums, maxima) = ([f64::NAN; SEGMENT], [f32::NAN; SEGMENT]);
-            } else {
-                for first in (0..keys.len()).step_by(PANEL) {
-                    let panel = keys.start + first..keys.start + first + PANEL;
-                    let mut sum = [0u64; LINE];
-                    let mut max = [0.0f32; LINE];
-                    let mut count = 0u64;
-                    for (place, row) in counted() {
-                        if row.keys_in(&panel).is_empty() {
-                            continue;
-                        }
-                        let factor = buffer.states.factor(segment, place);
-                        let start = buffer.scores.row_start(segment, place) + first;
-                        let exponentials: &[f32; LINE] =
-                            buffer.scores.from(start).first_chunk().expect("a whole panel");
-                        count += 1;
-                        for ((sum, max), e) in sum.iter_mut().zip(&mut max).zip(exponentials) {
-                            let weight = e * factor;
-                            let multiples = (f64::from(weight) + MULTIPLES).to_bits();
-                            *sum = sum.wrapping_add(multiples);
-                            *max = if weight > *max { weight } else { *max };
-                        }
-                    }
-                    let offset = count.wrapping_mul(MULTIPLES.to_bits());
-                    for (i, (&sum, &max)) in sum.iter().zip(&max).enumerate() {
-                        sums[first + i] = sum.wrapping_sub(offset) as f64 * UNIT;
-                        maxima[first + i] = max;
-                    }
+            let mut received = Received { multiples: [0; SEGMENT], maxima: [0.0; SEGMENT] };
+            for (place, row) in counted() {
+                let attended = row.keys_in(&keys);
+                if attended.is_empty() {
+                    continue;
+                }
+                // Whole panels: the keys around those that are attended have exponentials of 0.
+                let first = (attended.start - keys.start) / PANEL * PANEL;
+                let end = (attended.end - keys.start).next_multiple_of(PANEL);
+                let start = buffer.scores.row_start(segment, place);
+                let exponentials = &buffer.scores.from(start + first)[..end - first];
+                let factor = buffer.states.factor(segment, place);
+                if targets.has_sums() {
+                    add_weights(&mut received.multiples[first..end], exponentials, factor);
+                }
+                if targets.has_maxima() {
+                    keep_larger(simd, &mut received.maxima[first..end], exponentials, factor);
                 }
             }
-            let head = call.problem.extents.q_heads * row.index.batch + row.index.q_head;
-            let place = head / call.problem.extents.group() * plan.segments() + segment;
-            call.locks.with(place, || {
-                targets.add(call.problem.extents.group(), row.index, &keys, (&sums, &maxima));
+            let sums = received.multiples.map(|multiples| multiples as f64 * UNIT);
+            let (sums, maxima) = if is_nan {
+                ([f64::NAN; SEGMENT], [f32::NAN; SEGMENT])
+            } else {
+                (sums, received.maxima)
+            };
+            call.locks.with(head * plan.segments() + segment, || {
+                targets.add(group, row.index, &keys, (&sums, &maxima));
             });
         }
+    }
+}
+
+/// What the keys of a segment receive from the rows of a block.
+struct Received {
+    /// Sums in units of 2⁻³².
+    multiples: [u64; SEGMENT],
+    maxima: [f32; SEGMENT],
+}
+
+/// Adds each weight, rounded to a multiple of 2⁻³², to its key's sum.
+#[inline(always)]
+fn add_weights(sums: &mut [u64], exponentials: &[f32], factor: f32) {
+    for (sum, e) in sums.iter_mut().zip(exponentials) {
+        let multiple = (f64::from(e * factor) + MULTIPLES).to_bits();
+        *sum = sum.wrapping_add(multiple.wrapping_sub(MULTIPLES.to_bits()));
     }
 }

@@ -3,6 +3,7 @@
 //! A new output is a file here, a method of [`Outputs`](crate::Outputs) and a field of the
 //! validated [`targets`](crate::targets).
 
+mod keep_larger;
 mod key_mass;
 mod no_keys;
 mod row_results;
