@@ -1,15 +1,17 @@
 //! softdot on the command line: attention weights on a real sentence, what the machine offers,
-//! weights and outputs of your own tensors, and how fast all this is.
+//! weights and outputs of your own tensors, whether their bits are right here, and how fast all this is.
 #![forbid(unsafe_code)]
 
 mod args;
 mod attention;
 mod bench;
 mod call;
+mod columns;
 mod demo;
 mod heatmap;
 mod info;
 mod input;
+mod machine;
 mod matrix;
 mod output;
 mod picture;
@@ -17,6 +19,7 @@ mod plot;
 mod ramp;
 mod sample;
 mod spinner;
+mod verify;
 mod weights;
 
 use anyhow::{Context, Result};
@@ -27,8 +30,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let command = Arguments::parse().into_command();
-    match run(&command).and_then(|report| print(&report)) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(&command).and_then(|(report, exit_code)| print(&report).map(|()| exit_code)) {
+        Ok(exit_code) => exit_code,
         Err(error) => {
             // Where stderr is closed too, the exit code still tells.
             let _ = writeln!(io::stderr(), "error: {}", one_line(&format!("{error:#}")));
@@ -37,9 +40,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a command and returns what goes to stdout.
-fn run(command: &Command) -> Result<String> {
-    match command {
+/// Runs a command and returns what goes to stdout, with the exit code.
+fn run(command: &Command) -> Result<(String, ExitCode)> {
+    let report = match command {
         Command::Bench(arguments) => bench::run(arguments),
         Command::Demo(arguments) => {
             start_threads(None)?;
@@ -57,7 +60,12 @@ fn run(command: &Command) -> Result<String> {
             start_threads_of(&arguments.call)?;
             attention::run(arguments).map(|()| String::new())
         }
-    }
+        Command::Verify(arguments) => {
+            start_threads(None)?;
+            return verify::run(arguments);
+        }
+    };
+    Ok((report?, ExitCode::SUCCESS))
 }
 
 /// A call on one thread has no pool.
