@@ -6,6 +6,7 @@ mod args;
 mod attention;
 mod bench;
 mod call;
+mod chart;
 mod columns;
 mod demo;
 mod heatmap;
