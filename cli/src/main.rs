@@ -23,7 +23,7 @@ mod spinner;
 mod verify;
 mod weights;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use args::{Arguments, Call, Command};
 use clap::Parser;
 use std::io::{self, ErrorKind, Write};
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Ok(exit_code) => exit_code,
         Err(error) => {
             // Where stderr is closed too, the exit code still tells.
-            let _ = writeln!(io::stderr(), "error: {}", one_line(&format!("{error:#}")));
+            let _ = writeln!(io::stderr(), "error: {}", one_line(&message(&error)));
             ExitCode::FAILURE
         }
     }
@@ -50,8 +50,8 @@ fn run(command: &Command) -> Result<(String, ExitCode)> {
             demo::run(arguments)
         }
         Command::Info(arguments) => {
-            start_threads(None)?;
-            info::run(arguments)
+            let threads = start_threads(None).map(|()| rayon::current_num_threads());
+            info::run(arguments, threads)
         }
         Command::Weights(arguments) => {
             start_threads_of(&arguments.call)?;
@@ -90,6 +90,17 @@ fn print(report: &str) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("stdout"),
     }
+}
+
+/// An error and its causes, without those that only repeat what stands before them.
+fn message(error: &Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.ends_with(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
 }
 
 /// File names and messages of other crates may hold line breaks; an error is one line.
