@@ -58,7 +58,7 @@ impl Inputs {
         Ok(Self {
             bias: bias.transpose()?,
             mask: mask.transpose()?,
-            sinks: sinks.transpose()?.map(Array::into_f32),
+            sinks: sinks.transpose()?.map(Array::into_f32).transpose()?,
             slopes: slopes.transpose()?,
             query,
             key,
