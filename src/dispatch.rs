@@ -33,8 +33,9 @@ impl Isa {
     /// The widest available instruction set that `SOFTDOT_MAX_ISA` allows, and why.
     ///
     /// The CPU's features decide what is available; the variable, read once per process, holds one
-    /// of the [names](Isa::name) and is an upper limit to the choice. An instruction set forced by
-    /// [`Attention::isa`](crate::Attention::isa) is not limited.
+    /// of the [names](Isa::name) in upper or lower case and is an upper limit to the choice. Empty is
+    /// as good as unset. An instruction set forced by [`Attention::isa`](crate::Attention::isa) is not
+    /// limited.
     ///
     /// # Errors
     /// [`Error::UnknownIsa`] if the variable holds anything else.
@@ -45,9 +46,10 @@ impl Isa {
                 std::sync::OnceLock::new();
             DETECTED
                 .get_or_init(|| {
-                    let limit = match std::env::var_os("SOFTDOT_MAX_ISA") {
-                        None => None,
-                        Some(name) => Some(parse("SOFTDOT_MAX_ISA", &name.to_string_lossy())?),
+                    let name = std::env::var_os("SOFTDOT_MAX_ISA").unwrap_or_default();
+                    let limit = match name.is_empty() {
+                        true => None,
+                        false => Some(parse("SOFTDOT_MAX_ISA", &name.to_string_lossy())?),
                     };
                     Ok(select(limit))
                 })
@@ -91,7 +93,7 @@ fn select(limit: Option<Isa>) -> DetectedIsa {
 fn parse(argument: &'static str, name: &str) -> Result<Isa, Error> {
     Isa::ALL
         .into_iter()
-        .find(|isa| isa.name() == name)
+        .find(|isa| isa.name().eq_ignore_ascii_case(name))
         .ok_or_else(|| Error::UnknownIsa { argument, found: name.into() })
 }
 

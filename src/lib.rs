@@ -46,6 +46,11 @@ extern crate std;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// The methods of docs/statistics.md, compiled likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/statistics.md")]
+struct Statistics;
+
 mod alibi;
 mod attention;
 mod caches;

@@ -88,14 +88,18 @@ fn widest_up_to(limit: Isa) -> Isa {
 
 #[test]
 fn without_a_limit_the_widest_runs() {
-    assert_runs_on(widest_up_to(Isa::Avx512), "", &report_under(None));
+    for limit in [None, Some("")] {
+        assert_runs_on(widest_up_to(Isa::Avx512), "", &report_under(limit));
+    }
 }
 
 #[test]
 fn every_name_limits() {
     for limit in Isa::ALL {
         let selection = format!(" and SOFTDOT_MAX_ISA={limit} allows");
-        assert_runs_on(widest_up_to(limit), &selection, &report_under(Some(limit.name())));
+        for name in [limit.name(), &limit.name().to_uppercase()] {
+            assert_runs_on(widest_up_to(limit), &selection, &report_under(Some(name)));
+        }
     }
     assert_eq!(widest_up_to(Isa::Scalar), Isa::Scalar);
 }
@@ -103,7 +107,7 @@ fn every_name_limits() {
 /// A misspelt limit is an error where detection decides, and no concern of forced calls.
 #[test]
 fn a_bad_name_is_refused() {
-    for name in ["", "avx3", "AVX2", "sse"] {
+    for name in [" ", "avx3", "AVX-2", "sse"] {
         let error =
             format!("SOFTDOT_MAX_ISA: expected one of scalar, neon, avx2, avx512, found {name:?}");
         let mut expected: Vec<String> = ["selection", "plan", "compute", "dot", "softmax"]

@@ -252,8 +252,9 @@ fn instruction_sets_that_the_cpu_lacks() {
 fn names_of_instruction_sets() {
     for isa in Isa::ALL {
         assert_eq!(isa.name().parse(), Ok(isa));
+        assert_eq!(isa.name().to_uppercase().parse(), Ok(isa));
     }
-    for name in ["", "AVX2", "avx-512", "sse2", "emulated-4", "avx2 "] {
+    for name in ["", "AVX3", "avx-512", "sse2", "emulated-4", "avx2 "] {
         let error = name.parse::<Isa>().unwrap_err();
         assert_eq!(error, Error::UnknownIsa { argument: "isa", found: name.into() });
         assert_eq!(

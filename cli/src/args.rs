@@ -24,6 +24,7 @@ Examples:
   softdot info                             which instruction sets run here, and why
   softdot weights --query q.npy --key k.npy --output w.npy
   softdot attention --query q.npy --key k.npy --value v.npy --output o.npy
+  softdot verify                           whether the bits are right on this CPU
   softdot bench --quick                    how fast that is, next to what this CPU can do
 
 `softdot COMMAND --help` explains a command. The environment variable SOFTDOT_MAX_ISA (scalar, neon,
@@ -56,6 +57,8 @@ pub enum Command {
     Weights(Box<Weights>),
     /// Compute the output of attention of tensors in files, and its log-sum-exp
     Attention(Box<Attention>),
+    /// Check that this CPU computes the bits that every other does
+    Verify(Verify),
     /// Measure how fast softdot is here, next to what this CPU and its memory can do
     Bench(Bench),
 }
@@ -108,6 +111,22 @@ pub struct Info {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Computes fixed problems (every result, option, element type and source of keys) on each instruction
+set that this CPU has, with one thread and with all, and compares the hashes of the results' bits with
+those in the program. They are the same on every machine. Exit code 1 if any differs.
+
+Examples:
+  softdot verify
+  softdot verify --json epyc-2026-01-31.jsonl")]
+pub struct Verify {
+    /// Write the outcomes, too, one JSON object for each instruction set and number of threads
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// Options of `bench`.

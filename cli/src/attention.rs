@@ -10,10 +10,11 @@ use crate::output::{Destination, Staged, expect_apart};
 use crate::picture;
 use crate::plot::PictureDestination;
 use crate::spinner::Spinner;
-use anyhow::{Error, Result};
+use anyhow::{Context, Error, Result};
 use result::Kind;
 use softdot::{Outputs, Plan};
 use std::io::{Write, stderr};
+use std::ops::Range;
 use std::time::Duration;
 use summary::summary;
 
@@ -77,9 +78,20 @@ fn compute(arguments: &Attention, inputs: &Inputs) -> Result<Computed> {
     let mut results = kinds.iter().map(buffer).collect::<Result<Vec<_>>>()?;
     let outputs = results
         .iter_mut()
-        .fold(Outputs::new(), |outputs, (kind, buffer)| kind.ask(outputs, buffer.view_mut()));
+        .fold(Outputs::new(), |outputs, (kind, buffer)| kind.ask(outputs, buffer));
+    let outputs = mass_rows(arguments, inputs)?.into_iter().fold(outputs, Outputs::mass_rows);
     let time = call::compute(call, inputs, outputs).map_err(by_option)?;
     Ok(Computed { results, plan, time })
+}
+
+/// The query rows that count for the key mass, where not all do.
+fn mass_rows(arguments: &Attention, inputs: &Inputs) -> Result<Option<Range<usize>>> {
+    let (Some(last), rows) = (arguments.mass_rows, inputs.query_rows()) else { return Ok(None) };
+    let first = rows.checked_sub(last);
+    let first = first.with_context(|| {
+        format!("--mass-rows: expected at most {rows} (rows of the query), found {last}")
+    })?;
+    Ok(Some(first..rows))
 }
 
 fn by_option(error: softdot::Error, kinds: &[Kind]) -> Error {

@@ -1,15 +1,19 @@
 //! `softdot demo`: who attends to whom in a sentence.
 
+mod charts;
+mod chosen;
+
 use crate::args::Demo;
+use crate::chart::side_by_side;
 use crate::heatmap;
 use crate::matrix::{Matrix, Unit};
 use crate::picture::{self, Labels, Picture};
-use crate::sample::Sample;
-use anyhow::{Result, ensure};
-use softdot::{Attention, Isa, TensorRef};
+use crate::sample::{Sample, is_special};
+use anyhow::Result;
+use chosen::Chosen;
+use softdot::{Attention, Isa, Outputs, TensorMut, TensorRef, Workspace};
 use std::fmt::Write;
 use std::io::{IsTerminal, stdout};
-use std::ops::Range;
 
 /// The words that the table lists per token.
 const LISTED: usize = 3;
@@ -18,23 +22,21 @@ const LISTED: usize = 3;
 pub fn run(arguments: &Demo) -> Result<String> {
     let sample = Sample::load(arguments.text)?;
     let [layers, heads, ..] = sample.shape;
-    let chosen = Chosen {
-        layers: range("--layer", arguments.layer, layers)?,
-        heads: range("--head", arguments.head, heads)?,
-    };
+    let chosen = Chosen::new(arguments, &sample)?;
     let plot = arguments.plot.as_ref();
     let plot = plot.map(|file| file.destination("--plot")).transpose()?;
 
     let isa = Isa::detect()?;
-    let query = TensorRef::new(&sample.query[..], sample.shape);
-    let key = TensorRef::new(&sample.key[..], sample.shape);
-    let weights = Attention::new().weights(query, key)?;
+    let Computed { weights, entropy, key_mass } = Computed::new(&sample)?;
     let shown = average(&weights, &sample, &chosen);
+    let words = charts::words(&key_mass, &sample, &chosen);
+    let focused = charts::heads(&entropy, &sample, &chosen);
 
     let difference = largest_difference(&weights, &sample.weights);
     let table = table(&shown, &sample.tokens);
     let map = heatmap::render(&shown, &sample.tokens, wants_colour());
-    let described = chosen.describe(&sample);
+    let bars = side_by_side(&words, &focused);
+    let described = chosen.describe();
     let report = format!(
         "softdot {version}: which words a transformer focuses on\n\n\
          text   {text}\n\
@@ -43,6 +45,7 @@ pub fn run(arguments: &Demo) -> Result<String> {
          shown  {described}\n\n\
          {table}\n\
          {map}\n\
+         {bars}\n\
          largest difference from the model's own weights, {layers} layers and {heads} heads: \
          {difference:.2e}\n",
         version = env!("CARGO_PKG_VERSION"),
@@ -55,53 +58,55 @@ pub fn run(arguments: &Demo) -> Result<String> {
             subtitle: sample.text,
             matrix: shown,
             labels: Labels::Tokens(sample.tokens),
+            charts: vec![words, focused],
         };
         picture::stage(&picture, plot)?.commit()?;
     }
     Ok(report)
 }
 
-/// The layers and heads to average over.
-struct Chosen {
-    layers: Range<usize>,
-    heads: Range<usize>,
+/// What the library computes of all layers and heads, in one pass.
+struct Computed {
+    /// `[layer, head, query token, key token]`.
+    weights: Vec<f32>,
+    /// `[layer, head, query token]`.
+    entropy: Vec<f32>,
+    /// `[layer, head, key token]`.
+    key_mass: Vec<f64>,
 }
 
-impl Chosen {
-    /// In words.
-    fn describe(&self, sample: &Sample) -> String {
-        let [layers, heads, ..] = sample.shape;
-        let (layer, head) = (self.layers.start, self.heads.start);
-        match (self.layers.len(), self.heads.len()) {
-            (1, 1) => format!("layer {layer}, head {head}"),
-            (1, _) => format!("layer {layer}, average of {heads} heads"),
-            (_, 1) => format!("head {head}, average of {layers} layers"),
-            _ => format!("average of {layers} layers and {heads} heads"),
-        }
+impl Computed {
+    fn new(sample: &Sample) -> Result<Self> {
+        let [layers, heads, tokens, _] = sample.shape;
+        let rows = layers * heads * tokens;
+        let mut computed = Self {
+            weights: vec![0.0; rows * tokens],
+            entropy: vec![0.0; rows],
+            key_mass: vec![0.0; rows],
+        };
+        let Self { weights, entropy, key_mass } = &mut computed;
+        let outputs = Outputs::new()
+            .weights(TensorMut::new(&mut weights[..], [layers, heads, tokens, tokens]))
+            .entropy(TensorMut::new(&mut entropy[..], [layers, heads, tokens, 1]))
+            .key_mass(TensorMut::new(&mut key_mass[..], [layers, heads, 1, tokens]));
+        let query = TensorRef::new(&sample.query[..], sample.shape);
+        let key = TensorRef::new(&sample.key[..], sample.shape);
+        Attention::new().run(query, key, outputs, &mut Workspace::new())?;
+        Ok(computed)
     }
-}
-
-/// One index, or all of them.
-fn range(option: &str, index: Option<usize>, extent: usize) -> Result<Range<usize>> {
-    let Some(index) = index else { return Ok(0..extent) };
-    ensure!(index < extent, "{option}: expected 0 to {}, found {index}", extent - 1);
-    Ok(index..index + 1)
 }
 
 /// The average of the chosen heads.
 fn average(weights: &[f32], sample: &Sample, chosen: &Chosen) -> Matrix {
-    let [_, heads, tokens, _] = sample.shape;
-    let elements = tokens * tokens;
-    let mut sums = vec![0.0f64; elements];
-    for layer in chosen.layers.clone() {
-        for head in chosen.heads.clone() {
-            let head_weights = &weights[(layer * heads + head) * elements..][..elements];
-            for (sum, &weight) in sums.iter_mut().zip(head_weights) {
-                *sum += f64::from(weight);
-            }
+    let [_, _, tokens, _] = sample.shape;
+    let heads = || chosen.heads_of(weights, tokens * tokens);
+    let mut sums = vec![0.0f64; tokens * tokens];
+    for (_, head_weights) in heads() {
+        for (sum, &weight) in sums.iter_mut().zip(head_weights) {
+            *sum += f64::from(weight);
         }
     }
-    let count = (chosen.layers.len() * chosen.heads.len()) as f64;
+    let count = heads().count() as f64;
     let averages = sums.iter().map(|sum| (sum / count) as f32).collect();
     Matrix::new(averages, tokens, Unit::Weight)
 }
@@ -125,11 +130,6 @@ fn table(matrix: &Matrix, tokens: &[String]) -> String {
         let _ = writeln!(text, "{:>10.1} %", special * 100.0);
     }
     text
-}
-
-/// Tokens that stand for no word of the text.
-fn is_special(token: &str) -> bool {
-    token.starts_with('[') && token.ends_with(']')
 }
 
 /// The largest weights and their keys, largest first.

@@ -6,9 +6,10 @@ use serde_json::json;
 use softdot::{Caches, Isa};
 use std::fs::read_to_string;
 
-/// The machine, as text or as one JSON object.
-pub fn run(arguments: &Info) -> Result<String> {
-    let machine = Machine::detect()?;
+/// The machine, as text or as one JSON object. `threads` is how many share a call, or why they could
+/// not be started: then calls have one.
+pub fn run(arguments: &Info, threads: Result<usize>) -> Result<String> {
+    let machine = Machine::detect(threads)?;
     Ok(if arguments.json { machine.json() } else { machine.text() })
 }
 
@@ -19,11 +20,11 @@ struct Machine {
     isas: Vec<&'static str>,
     isa: Isa,
     reason: String,
-    threads: usize,
+    threads: Result<usize>,
 }
 
 impl Machine {
-    fn detect() -> Result<Self> {
+    fn detect(threads: Result<usize>) -> Result<Self> {
         let selection = Isa::detect()?;
         Ok(Self {
             cpu: cpu_name(),
@@ -32,7 +33,7 @@ impl Machine {
             isas: Isa::available().map(Isa::name).collect(),
             isa: selection.isa,
             reason: selection.to_string(),
-            threads: rayon::current_num_threads(),
+            threads,
         })
     }
 
@@ -47,7 +48,7 @@ impl Machine {
             "isas": self.isas,
             "isa": self.isa.name(),
             "reason": self.reason,
-            "threads": self.threads,
+            "threads": self.threads.as_ref().copied().unwrap_or(1),
         });
         format!("{object:#}\n")
     }
@@ -71,8 +72,15 @@ impl Machine {
             l3 >> 10,
             self.isas.join(" "),
             self.reason,
-            self.threads,
+            self.threads_in_words(),
         )
+    }
+
+    fn threads_in_words(&self) -> String {
+        match &self.threads {
+            Ok(count) => count.to_string(),
+            Err(error) => format!("1 ({})", error.root_cause()),
+        }
     }
 }
 

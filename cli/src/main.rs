@@ -1,15 +1,18 @@
 //! softdot on the command line: attention weights on a real sentence, what the machine offers,
-//! weights and outputs of your own tensors, and how fast all this is.
+//! weights and outputs of your own tensors, whether their bits are right here, and how fast all this is.
 #![forbid(unsafe_code)]
 
 mod args;
 mod attention;
 mod bench;
 mod call;
+mod chart;
+mod columns;
 mod demo;
 mod heatmap;
 mod info;
 mod input;
+mod machine;
 mod matrix;
 mod output;
 mod picture;
@@ -17,9 +20,10 @@ mod plot;
 mod ramp;
 mod sample;
 mod spinner;
+mod verify;
 mod weights;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use args::{Arguments, Call, Command};
 use clap::Parser;
 use std::io::{self, ErrorKind, Write};
@@ -27,27 +31,27 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let command = Arguments::parse().into_command();
-    match run(&command).and_then(|report| print(&report)) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(&command).and_then(|(report, exit_code)| print(&report).map(|()| exit_code)) {
+        Ok(exit_code) => exit_code,
         Err(error) => {
             // Where stderr is closed too, the exit code still tells.
-            let _ = writeln!(io::stderr(), "error: {}", one_line(&format!("{error:#}")));
+            let _ = writeln!(io::stderr(), "error: {}", one_line(&message(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Runs a command and returns what goes to stdout.
-fn run(command: &Command) -> Result<String> {
-    match command {
+/// Runs a command and returns what goes to stdout, with the exit code.
+fn run(command: &Command) -> Result<(String, ExitCode)> {
+    let report = match command {
         Command::Bench(arguments) => bench::run(arguments),
         Command::Demo(arguments) => {
             start_threads(None)?;
             demo::run(arguments)
         }
         Command::Info(arguments) => {
-            start_threads(None)?;
-            info::run(arguments)
+            let threads = start_threads(None).map(|()| rayon::current_num_threads());
+            info::run(arguments, threads)
         }
         Command::Weights(arguments) => {
             start_threads_of(&arguments.call)?;
@@ -57,7 +61,12 @@ fn run(command: &Command) -> Result<String> {
             start_threads_of(&arguments.call)?;
             attention::run(arguments).map(|()| String::new())
         }
-    }
+        Command::Verify(arguments) => {
+            start_threads(None)?;
+            return verify::run(arguments);
+        }
+    };
+    Ok((report?, ExitCode::SUCCESS))
 }
 
 /// A call on one thread has no pool.
@@ -81,6 +90,17 @@ fn print(report: &str) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("stdout"),
     }
+}
+
+/// An error and its causes, without those that only repeat what stands before them.
+fn message(error: &Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.ends_with(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
 }
 
 /// File names and messages of other crates may hold line breaks; an error is one line.

@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all.
 
 use anyhow::{Context, Result, ensure};
-use std::fs::{File, Permissions};
+use std::fs::{File, Permissions, metadata, set_permissions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
@@ -49,6 +49,9 @@ impl Destination {
         let stage = || {
             let file = self.temporary()?.into_temp_path();
             write(&file)?;
+            if let Some(permissions) = self.permissions() {
+                set_permissions(&file, permissions)?;
+            }
             // On the disk before it takes its name, or a crash could leave the name on no data.
             File::open(&file)?.sync_all()?;
             Ok(file)
@@ -65,13 +68,19 @@ impl Destination {
         }
     }
 
+    /// Those of the file that is to be replaced.
+    fn permissions(&self) -> Option<Permissions> {
+        metadata(&self.path).ok().map(|metadata| metadata.permissions())
+    }
+
     fn temporary(&self) -> Result<NamedTempFile> {
         // The extension stays: encoders tell formats by it.
         let extension = self.path.extension().unwrap_or_default().to_string_lossy();
         let suffix = format!(".{extension}");
         let mut builder = tempfile::Builder::new();
         builder.prefix(".softdot-").suffix(&suffix);
-        if let Some(permissions) = file_permissions() {
+        // In place of another file it is private until it is whole.
+        if let (None, Some(permissions)) = (self.permissions(), new_file_permissions()) {
             builder.permissions(permissions);
         }
         builder.tempfile_in(self.directory()).map_err(|error| {
@@ -118,13 +127,13 @@ pub fn expect_apart(first: &Destination, second: &Destination) -> Result<()> {
 
 /// What other programs' files get: all but what the umask takes. A temporary file would be private.
 #[cfg(unix)]
-fn file_permissions() -> Option<Permissions> {
+fn new_file_permissions() -> Option<Permissions> {
     use std::os::unix::fs::PermissionsExt;
     Some(Permissions::from_mode(0o666))
 }
 
 #[cfg(not(unix))]
-fn file_permissions() -> Option<Permissions> {
+fn new_file_permissions() -> Option<Permissions> {
     None
 }
 

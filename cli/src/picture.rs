@@ -1,5 +1,6 @@
 //! Heat maps of attention weights as pictures.
 
+mod charts;
 mod contents;
 mod layout;
 mod pen;
@@ -54,6 +55,7 @@ impl Drawing for HeatMap<'_> {
         pen.labels(self.picture)?;
         pen.axes()?;
         pen.colour_bar(&self.picture.matrix)?;
+        pen.charts(&self.picture.charts)?;
         area.present()?;
         Ok(())
     }

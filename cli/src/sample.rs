@@ -56,3 +56,8 @@ fn note(metadata: &Metadata, name: &str) -> Result<String> {
     let notes = metadata.metadata().as_ref();
     notes.and_then(|notes| notes.get(name)).cloned().with_context(|| format!("no {name:?}"))
 }
+
+/// Tokens that stand for no word of the text.
+pub fn is_special(token: &str) -> bool {
+    token.starts_with('[') && token.ends_with(']')
+}

@@ -1,6 +1,7 @@
 //! A sign of life for runs that take long, on a terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, stderr};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -26,16 +27,20 @@ impl Spinner {
             .with_style(ProgressStyle::default_spinner());
         let (running, stopped) = channel();
         let shown = bar.clone();
-        let thread = Builder::new().name("spinner".into()).spawn(move || {
+        // It ticks by itself: indicatif's own ticker is a thread more, and a panic where there is none.
+        let spin = move || {
             if stopped.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 shown.set_draw_target(ProgressDrawTarget::stderr());
-                shown.enable_steady_tick(TICK);
-                let _ = stopped.recv();
+                while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    shown.tick();
+                }
                 shown.finish_and_clear();
             }
-        });
+        };
         // A machine without a thread to spare has no spinner.
-        Self { bar, running: Some(running), thread: thread.ok() }
+        let start = || Builder::new().name("spinner".into()).spawn(spin).ok();
+        let thread = stderr().is_terminal().then(start).flatten();
+        Self { bar, running: Some(running), thread }
     }
 
     /// Names what is being done.

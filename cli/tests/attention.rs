@@ -5,8 +5,8 @@ mod common;
 
 use common::definition::{Problem, Repeated, assert_close};
 use common::files::{
-    bool_npy, c_order, fortran_order, npy, npy_header, read_f16_output, read_output,
-    safetensors_file,
+    bool_npy, c_order, fortran_order, npy, npy_header, read_f16_output, read_f64_output,
+    read_output, safetensors_file,
 };
 use common::{names, numbers, refused, run_in, succeed};
 use half::{bf16, f16};
@@ -17,8 +17,8 @@ use std::path::Path;
 use tempfile::{TempDir, tempdir};
 
 const FILES: &str = "attention --query q.npy --key k.npy --value v.npy --output o.npy";
-const ALL: &str =
-    "--weights w.npy --lse l.npy --max-logit m.npy --max-weight x.npy --entropy e.npy";
+const ALL: &str = "--weights w.npy --lse l.npy --max-logit m.npy --max-weight x.npy \
+                   --entropy e.npy --key-mass s.npy";
 
 /// A problem with values, and the axes that its files have.
 struct Case {
@@ -95,7 +95,26 @@ impl Case {
         assert_close(&found("m.npy", rows), &problem.max_logit(), 0.0);
         assert_close(&found("x.npy", rows), &largest, 0.0);
         assert_close(&found("e.npy", rows), &entropy, 0.0);
+        self.check_mass(directory, &expected, output_shape[2]);
         String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Compares the mass of the last rows with that of these weights, as means of a row's share.
+    #[track_caller]
+    fn check_mass(&self, directory: &Path, weights: &[f64], last_rows: usize) {
+        let [batch, q_heads, query_rows, keys] = self.problem.shape();
+        let expected = weights.chunks(query_rows * keys).flat_map(|head| {
+            let mean = move |key| {
+                let column = head.iter().skip(key).step_by(keys);
+                column.skip(query_rows - last_rows).sum::<f64>() / last_rows as f64
+            };
+            (0..keys).map(mean)
+        });
+        let shape = [batch, q_heads, keys];
+        let found = read_f64_output(&directory.join("s.npy"), &shape[4 - self.axes..]);
+        let found: Vec<f32> =
+            found.into_iter().map(|mass| (mass / last_rows as f64) as f32).collect();
+        assert_close(&found, &expected.collect::<Vec<_>>(), 0.0);
     }
 }
 
@@ -112,7 +131,7 @@ fn two_three_and_four_axes_in_both_orders() {
         case.write(directory.path(), fortran_order);
         case.check(directory.path(), "");
     }
-    assert_eq!(names(directory.path()).len(), 9, "no temporary file stays");
+    assert_eq!(names(directory.path()).len(), 10, "no temporary file stays");
 }
 
 #[test]
@@ -179,7 +198,7 @@ fn the_output_by_itself() {
     // Beside others it has the same bits.
     let summary = case.check(directory.path(), "");
     let end = "written to o.npy, weights to w.npy, lse to l.npy, max logit to m.npy, \
-               max weight to x.npy, entropy to e.npy\n";
+               max weight to x.npy, entropy to e.npy, key mass to s.npy\n";
     assert!(summary.ends_with(end), "{summary}");
     let again = read_output(&directory.path().join("o.npy"), &[2, 4, 5, 6]);
     assert_eq!(common::bits(&again), common::bits(&result));
@@ -258,6 +277,31 @@ fn empty_axes() {
     assert_eq!(read_output(&path("o.npy"), &[3, 2]), [0.0; 6]);
     assert!(read_output(&path("w.npy"), &[3, 0]).is_empty());
     assert_eq!(read_output(&path("l.npy"), &[3]), [f32::NEG_INFINITY; 3]);
+    assert!(read_f64_output(&path("s.npy"), &[0]).is_empty());
+
+    // No row has attended to any key.
+    write(path("q.npy"), c_order(&[0, 5], &[])).unwrap();
+    write(path("k.npy"), c_order(&[4, 5], &numbers(20, 1))).unwrap();
+    write(path("v.npy"), c_order(&[4, 2], &numbers(8, 1))).unwrap();
+    succeed(&run_in(directory.path(), &format!("{FILES} {ALL} --mass-rows 0")));
+    assert_eq!(read_f64_output(&path("s.npy"), &[4]), [0.0; 4]);
+}
+
+#[test]
+fn the_mass_of_the_last_rows() {
+    let mut case = Case::grouped();
+    case.problem.causal = Some(Causal::BottomRight);
+    let directory = case.directory();
+    let options = "--causal bottom-right --key-mass s.npy --mass-rows";
+    for rows in [1, 3, 5] {
+        let output = run_in(directory.path(), &format!("{FILES} {options} {rows}"));
+        succeed(&output);
+        let summary = String::from_utf8(output.stderr).unwrap();
+        let end = format!(", key mass of the last {rows} query rows to s.npy\n");
+        assert!(summary.ends_with(&end), "{summary}");
+        let weights = case.problem.compute(common::definition::Stage::Weights);
+        case.check_mass(directory.path(), &weights, rows);
+    }
 }
 
 #[test]
@@ -313,6 +357,10 @@ fn refuses_places_and_numbers() {
             "--max-logit ./l.npy: expected a file of its own, found that of --lse",
         ),
         ("--scale NaN", "--scale: expected a finite number"),
+        (
+            "--key-mass s.npy --mass-rows 6",
+            "--mass-rows: expected at most 5 (rows of the query), found 6",
+        ),
         ("--key-lengths 8,1", "--key-lengths: expected at most 7"),
     ] {
         refuses(directory.path(), &format!("{FILES} {options}"), expected);
@@ -342,6 +390,7 @@ fn command_lines() {
         ("attention --query q.npy --key k.npy --value v.npy", "--output <FILE.npy>"),
         ("attention --query q.npy --key k.npy --value v.txt --output o.npy", "TENSOR"),
         (&format!("{FILES} --lse l.txt"), "ends in .npy"),
+        (&format!("{FILES} --mass-rows 2"), "--key-mass <FILE.npy>"),
         (&format!("{FILES} --stage scores"), "--stage"),
         ("weights --query q.npy --key k.npy --value v.npy --output w.npy", "--value"),
     ] {
@@ -357,7 +406,9 @@ fn command_lines() {
 fn help_has_values_and_results_among_the_first_options() {
     let help = succeed(&run_in(&std::env::temp_dir(), "attention --help"));
     let (first, adjustments) = help.split_once("Between scores and weights:").expect("a heading");
-    for option in ["--value <FILE>", "--weights <", "--lse <", "--max-logit <", "--threads <N>"] {
+    for option in
+        ["--value <FILE>", "--weights <", "--lse <", "--key-mass <", "--mass-rows <", "--threads <"]
+    {
         assert!(first.contains(option), "{option}: {help}");
     }
     assert!(adjustments.contains("--softcap <C>"), "{help}");

@@ -88,12 +88,57 @@ fn draws_an_svg_with_the_tokens() {
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
     for token in CAT_TOKENS {
         let labels = svg.lines().filter(|&line| line == token).count();
-        assert_eq!(labels, 2, "{token}: one label per axis");
+        let charted = usize::from(!token.starts_with('['));
+        assert_eq!(labels, 2 + charted, "{token}: one label per axis, and words have a bar");
     }
     for text in ["query", "key", "Attention weights, average of 6 layers and 12 heads"] {
         assert!(svg.lines().any(|line| line == text), "{text}");
     }
-    assert!(svg.matches("<rect").count() > 36, "a rectangle per cell");
+    assert!(svg.matches("<rect").count() > 36 + 9, "a rectangle per cell and bar");
+    assert!(svg.lines().any(|line| line == "words that all attend to (key mass)"), "{svg}");
+}
+
+/// Key mass and entropy, checked against the weights in the file.
+#[test]
+fn charts_what_all_attend_to_and_the_focused_heads() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, weights) = tensor(CAT, "weights");
+    let entropy_of = |head: &[f32]| {
+        let term = |&weight: &f32| -f64::from(weight) * f64::from(weight).ln();
+        head.iter().filter(|&&weight| weight > 0.0).map(term).sum::<f64>() / 6.0
+    };
+    for (words, layers) in [("demo", 0..6), ("demo --layer 2", 2..3)] {
+        let report = succeed(&run_in(directory.path(), words));
+        let heads = || {
+            let heads = weights.chunks(36).enumerate();
+            heads.filter(|(index, _)| layers.contains(&(index / 12)))
+        };
+        let mut entropies: Vec<(usize, f64)> =
+            heads().map(|(index, head)| (index, entropy_of(head))).collect();
+        entropies.sort_by(|(_, left), (_, right)| left.total_cmp(right));
+        let share = |key: usize| {
+            let column =
+                |head: &[f32]| (0..6).map(|row| f64::from(head[row * 6 + key])).sum::<f64>();
+            heads().map(|(_, head)| column(head)).sum::<f64>() / (6 * heads().count()) as f64
+        };
+        let mut shares: Vec<(usize, f64)> = (1..5).map(|key| (key, share(key))).collect();
+        shares.sort_by(|(_, left), (_, right)| right.total_cmp(left));
+
+        let (_, charts) = report.split_once("words that all attend to").expect("a chart");
+        let lines: Vec<&str> = charts.lines().skip(1).take(5).collect();
+        for (line, (key, share)) in lines.iter().zip(&shares) {
+            let expected = format!("{} {:>4.1} %", CAT_TOKENS[*key], share * 100.0);
+            let words = |text: &str| text.split_whitespace().map(String::from).collect::<Vec<_>>();
+            assert_eq!(words(line)[..3], words(&expected), "{report}");
+        }
+        for (line, (index, entropy)) in lines.iter().zip(&entropies) {
+            let expected = format!("layer {}, head {} ", index / 12, index % 12);
+            let (_, rest) =
+                line.split_once(&expected).unwrap_or_else(|| panic!("{expected}: {report}"));
+            let number = rest.split_whitespace().next();
+            assert_eq!(number, Some(format!("{entropy:.2}").as_str()), "{report}");
+        }
+    }
 }
 
 #[test]

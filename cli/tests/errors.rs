@@ -54,6 +54,10 @@ fn bad_npy() -> Vec<(Vec<u8>, &'static str)> {
             with(&npy_header("<f8", "False", &[3, 2])),
             "expected f32 ('<f4') or f16 ('<f2'), found '<f8'",
         ),
+        (
+            with(&npy_header("<V2", "False", &[3, 8])),
+            "found '<V2' (bf16? .npy has no name for it: save f32, or .safetensors)",
+        ),
         (with(&npy_header("<f4", "Maybe", &[3, 4])), "expected False"),
         (
             with("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (12,)}"),
@@ -70,7 +74,10 @@ fn bad_npy() -> Vec<(Vec<u8>, &'static str)> {
         (shaped("(1073741824, 1024)"), "expected 4398046511104 bytes of data"),
         (shaped("(3, 4)} + {"), "expected"),
         (shaped("(6, 2)"), "--key: expected 2"),
-        (shaped("(1, 3, 4)"), "--key: expected as many axes as query [1, 3, 4], found [5, 4]"),
+        (
+            shaped("(1, 3, 4)"),
+            "--key: expected as many axes as query [1, 3, 4], found [5, 4]; --key would fit as [1, 5, 4]",
+        ),
     ]
 }
 
@@ -178,6 +185,16 @@ fn an_output_from_before_stays() {
     write(directory.path().join("k.npy"), c_order(&[5, 3], &numbers(15, 2))).unwrap();
     refuses(directory.path(), FILES, &["key: expected 4"]);
     assert_eq!(read(&output).unwrap(), b"old");
+}
+
+/// What the query lacks is the query's to get.
+#[test]
+fn a_key_of_more_axes() {
+    let directory = good_files();
+    write(directory.path().join("k.npy"), c_order(&[1, 1, 5, 4], &numbers(20, 2))).unwrap();
+    let words = "--key: expected as many axes as query [3, 4], found [1, 1, 5, 4]; --query would fit \
+                 as [1, 1, 3, 4]";
+    refuses(directory.path(), FILES, &[words]);
 }
 
 #[test]

@@ -226,3 +226,36 @@ fn draws_the_first_head() {
     succeed(&run_in(directory.path(), &format!("{FILES} --plot w.png")));
     assert!(read(directory.path().join("w.png")).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
 }
+
+/// What files are called is text in pictures, whatever it is: well-formed in SVG, drawn in PNG.
+#[test]
+fn any_name_is_text_in_a_picture() {
+    let directory = tempfile::tempdir().unwrap();
+    let long = "x".repeat(200);
+    for name in [
+        "<b> & \"q\" '",
+        "a\nb\tc\u{1b}[31m\u{7f}",
+        "שלום \u{202e}abc",
+        "🦀 e\u{301}",
+        "\u{ffff}",
+        &long,
+    ] {
+        let path = directory.path().join(format!("{name}.npy"));
+        write(&path, c_order(&[3, 4], &numbers(12, 1))).unwrap();
+        for picture in ["p.svg", "p.png"] {
+            let mut command = softdot();
+            command.current_dir(directory.path()).args(["weights", "--output", "w.npy"]);
+            command.args(["--query", &format!("{name}.npy"), "--key", &format!("{name}.npy")]);
+            succeed(&command.args(["--plot", picture]).output().unwrap());
+        }
+        let svg = std::fs::read_to_string(directory.path().join("p.svg")).unwrap();
+        let in_xml = |character: char| matches!(character, '\n' | ' '..='\u{7e}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
+        assert!(svg.chars().all(in_xml), "{name:?}: {svg:?}");
+        assert_eq!(svg.matches('<').count(), svg.matches('>').count(), "{name:?}: {svg}");
+        let entities = svg.split('&').skip(1).filter(|rest| {
+            ["amp;", "lt;", "gt;", "quot;", "apos;"].iter().any(|entity| rest.starts_with(entity))
+        });
+        assert_eq!(entities.count(), svg.matches('&').count(), "{name:?}: {svg}");
+        assert!(read(directory.path().join("p.png")).unwrap().starts_with(b"\x89PNG"), "{name:?}");
+    }
+}

@@ -14,6 +14,7 @@ order with the query's leading axes:
   --max-logit   the largest biased score, [.., query rows], f32
   --max-weight  the largest weight, [.., query rows], f32
   --entropy     −Σ w · ln w in nats, [.., query rows], f32
+  --key-mass    the sum over query rows of the weights that each key received, [.., keys], f64
 The files appear whole or not at all, and none if one of them cannot be made.
 ";
 
@@ -22,6 +23,8 @@ Examples:
   softdot attention --query q.npy --key k.npy --value v.npy --output o.npy
   softdot attention --query q.npy --key k.npy --value v.npy --output o.npy --lse lse.npy
   softdot attention --query q.npy --key k.npy --value v.npy --causal bottom-right --output o.npy
+  softdot attention --query q.npy --key k.npy --value v.npy --causal bottom-right --output o.npy \\
+    --key-mass mass.npy --mass-rows 32
   softdot attention --query m.safetensors:q --key m.safetensors:k --value m.safetensors:v \\
     --output o.npy --weights w.npy --plot w.png";
 
@@ -55,4 +58,12 @@ pub struct Attention {
     #[arg(long, value_name = "FILE.npy", value_parser = npy_name, display_order = 3)]
     #[arg(help_heading = None::<&str>)]
     pub entropy: Option<PathBuf>,
+    /// Where the sum of the weights that each key received goes, too
+    #[arg(long, value_name = "FILE.npy", value_parser = npy_name, display_order = 3)]
+    #[arg(help_heading = None::<&str>)]
+    pub key_mass: Option<PathBuf>,
+    /// How many query rows --key-mass sums over, the last ones; without it, all
+    #[arg(long, value_name = "N", requires = "key_mass", display_order = 3)]
+    #[arg(help_heading = None::<&str>)]
+    pub mass_rows: Option<usize>,
 }

@@ -3,7 +3,7 @@
 use crate::args::Attention;
 use crate::call::{Buffer, Inputs};
 use anyhow::Result;
-use softdot::{Outputs, ViewMut};
+use softdot::Outputs;
 use std::path::Path;
 
 /// One of them.
@@ -21,12 +21,21 @@ pub enum Kind {
     MaxWeight,
     /// The entropy of each row's weights.
     Entropy,
+    /// The sum of the weights that each key received.
+    KeyMass,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 6] =
-        [Kind::Output, Kind::Weights, Kind::Lse, Kind::MaxLogit, Kind::MaxWeight, Kind::Entropy];
+    pub const ALL: [Kind; 7] = [
+        Kind::Output,
+        Kind::Weights,
+        Kind::Lse,
+        Kind::MaxLogit,
+        Kind::MaxWeight,
+        Kind::Entropy,
+        Kind::KeyMass,
+    ];
 
     /// The option that asks for it.
     pub fn option(self) -> &'static str {
@@ -37,6 +46,7 @@ impl Kind {
             Kind::MaxLogit => "--max-logit",
             Kind::MaxWeight => "--max-weight",
             Kind::Entropy => "--entropy",
+            Kind::KeyMass => "--key-mass",
         }
     }
 
@@ -49,6 +59,7 @@ impl Kind {
             Kind::MaxLogit => "max_logit",
             Kind::MaxWeight => "max_weight",
             Kind::Entropy => "entropy",
+            Kind::KeyMass => "key_mass",
         }
     }
 
@@ -61,6 +72,7 @@ impl Kind {
             Kind::MaxLogit => arguments.max_logit.as_deref(),
             Kind::MaxWeight => arguments.max_weight.as_deref(),
             Kind::Entropy => arguments.entropy.as_deref(),
+            Kind::KeyMass => arguments.key_mass.as_deref(),
         }
     }
 
@@ -76,18 +88,20 @@ impl Kind {
             Kind::Lse | Kind::MaxLogit | Kind::MaxWeight | Kind::Entropy => {
                 Buffer::of_rows(option, &inputs.weights_shape)
             }
+            Kind::KeyMass => Buffer::of_keys(option, &inputs.weights_shape),
         }
     }
 
-    /// Asks the library for it.
-    pub fn ask<'o>(self, outputs: Outputs<'o>, view: ViewMut<'o>) -> Outputs<'o> {
+    /// Asks the library for it, into a buffer that [`Kind::buffer`] made.
+    pub fn ask<'o>(self, outputs: Outputs<'o>, buffer: &'o mut Buffer) -> Outputs<'o> {
         match self {
-            Kind::Output => outputs.output(view),
-            Kind::Weights => outputs.weights(view),
-            Kind::Lse => outputs.lse(view),
-            Kind::MaxLogit => outputs.max_logit(view),
-            Kind::MaxWeight => outputs.max_weight(view),
-            Kind::Entropy => outputs.entropy(view),
+            Kind::Output => outputs.output(buffer.view_mut()),
+            Kind::Weights => outputs.weights(buffer.view_mut()),
+            Kind::Lse => outputs.lse(buffer.view_mut()),
+            Kind::MaxLogit => outputs.max_logit(buffer.view_mut()),
+            Kind::MaxWeight => outputs.max_weight(buffer.view_mut()),
+            Kind::Entropy => outputs.entropy(buffer.view_mut()),
+            Kind::KeyMass => outputs.key_mass(buffer.sums_mut()),
         }
     }
 }

@@ -12,7 +12,9 @@ pub fn summary(arguments: &Attention, inputs: &Inputs, how: &str) -> String {
     let value = inputs.value.as_ref().map(|value| format!(" and value {value}"));
     let beside = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Output).filter_map(|kind| {
         let path = kind.path(arguments)?;
-        Some(format!(", {} to {}", kind.argument().replace('_', " "), path.display()))
+        let rows = arguments.mass_rows.filter(|_| kind == Kind::KeyMass);
+        let rows = rows.map(|rows| format!(" of the last {rows} query rows")).unwrap_or_default();
+        Some(format!(", {}{rows} to {}", kind.argument().replace('_', " "), path.display()))
     });
     format!(
         "output {:?} {} of query {}, key {}{}{options}: {how}, written to {}{}",

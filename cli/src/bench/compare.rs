@@ -1,7 +1,8 @@
 //! Two files of measurements, side by side.
 
 use super::record::{self, Record};
-use super::table::{align, duration};
+use super::table::duration;
+use crate::columns::align;
 use anyhow::Result;
 use std::fmt::Write;
 use std::path::Path;

@@ -5,7 +5,6 @@ mod catalogue;
 mod compare;
 mod diagram;
 mod inputs;
-mod machine;
 mod measurement;
 mod memory;
 mod multiply_add;

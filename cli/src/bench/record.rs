@@ -20,7 +20,7 @@ pub fn stage(session: &Session, to: Destination) -> Result<Staged> {
 
 fn object(session: &Session, measurement: &Measurement) -> Value {
     let Measurement { workload, timing, max_error, level, roofs, .. } = measurement;
-    json!({
+    session.machine.sign(json!({
         "workload": workload,
         "isa": measurement.isa().name(),
         "threads": measurement.threads(),
@@ -41,16 +41,10 @@ fn object(session: &Session, measurement: &Measurement) -> Value {
         "read_fraction": measurement.memory_fraction(),
         "flop_per_byte": measurement.intensity(),
         "max_error": max_error,
-        "version": env!("CARGO_PKG_VERSION"),
-        "cpu": session.machine.cpu,
-        "arch": std::env::consts::ARCH,
-        "governor": session.machine.governor,
-        "huge_pages": session.machine.huge_pages,
-        "load": session.machine.load,
         "peak_gflops": roofs.peak_gflops,
         "read_gb_per_s": measurement.memory_gb_per_s(),
         "memory": level.name(),
-    })
+    }))
 }
 
 /// What a comparison needs of a measurement.

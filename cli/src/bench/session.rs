@@ -1,6 +1,5 @@
 //! One run: the machine's limits first, then the workloads.
 
-use super::machine::Machine;
 use super::measurement::{Measurement, Plain};
 use super::memory::Level;
 use super::prepare::prepare;
@@ -9,6 +8,7 @@ use super::timing::{Effort, Timing};
 use super::trial::Trial;
 use super::workload::Workload;
 use crate::args::Bench;
+use crate::machine::Machine;
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::{ThreadPool, ThreadPoolBuilder};

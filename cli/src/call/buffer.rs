@@ -20,6 +20,8 @@ pub struct Buffer {
 enum Elements {
     F32(Vec<f32>),
     F16(Vec<f16>),
+    /// Sums, which the library adds to.
+    F64(Vec<f64>),
 }
 
 impl Buffer {
@@ -45,16 +47,42 @@ impl Buffer {
         Ok(Self { axes: four_axes(&[rows, &[1]].concat()), ..buffer })
     }
 
+    /// One f64 for each key of a tensor of this shape, without the axis of the rows.
+    ///
+    /// # Errors
+    /// As [`Buffer::new`].
+    pub fn of_keys(option: &str, shape: &[usize]) -> Result<Self> {
+        let (heads, keys) = (&shape[..shape.len() - 2], &shape[shape.len() - 1..]);
+        let shape = [heads, keys].concat();
+        let elements = Elements::F64(zeros(option, &shape, 0.0)?);
+        Ok(Self { elements, axes: four_axes(&[heads, &[1], keys].concat()), shape })
+    }
+
     /// As the file has it.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
     /// What the library writes to.
+    ///
+    /// # Panics
+    /// If it holds sums.
     pub fn view_mut(&mut self) -> ViewMut<'_> {
         match &mut self.elements {
             Elements::F32(data) => TensorMut::new(&mut data[..], self.axes).into(),
             Elements::F16(data) => TensorMut::new(&mut data[..], self.axes).into(),
+            Elements::F64(_) => panic!("sums are added to"),
+        }
+    }
+
+    /// What the library adds to.
+    ///
+    /// # Panics
+    /// If it does not hold sums.
+    pub fn sums_mut(&mut self) -> TensorMut<'_, f64> {
+        match &mut self.elements {
+            Elements::F64(data) => TensorMut::new(&mut data[..], self.axes),
+            Elements::F32(_) | Elements::F16(_) => panic!("only sums are added to"),
         }
     }
 
@@ -63,14 +91,16 @@ impl Buffer {
         match self.elements {
             Elements::F32(_) => "f32",
             Elements::F16(_) => "f16",
+            Elements::F64(_) => "f64",
         }
     }
 
-    /// The first elements, widened.
+    /// The first elements as f32.
     pub fn first(&self, count: usize) -> Vec<f32> {
         match &self.elements {
             Elements::F32(data) => data[..count].to_vec(),
             Elements::F16(data) => data[..count].iter().map(|&element| element.into()).collect(),
+            Elements::F64(data) => data[..count].iter().map(|&element| element as f32).collect(),
         }
     }
 
@@ -86,6 +116,9 @@ impl Buffer {
             }
             Elements::F16(data) => {
                 write_npy(path, "<f2", shape, data.iter().map(|element| element.to_le_bytes()))
+            }
+            Elements::F64(data) => {
+                write_npy(path, "<f8", shape, data.iter().map(|element| element.to_le_bytes()))
             }
         }
     }

@@ -39,7 +39,8 @@ impl Inputs {
             let shape = array.shape();
             ensure!(
                 shape.len() == query.len(),
-                "{option}: expected as many axes as query {query:?}, found {shape:?}"
+                "{option}: expected as many axes as query {query:?}, found {shape:?}; {}",
+                with_ones(option, query, shape)
             );
             Ok(array)
         };
@@ -57,7 +58,7 @@ impl Inputs {
         Ok(Self {
             bias: bias.transpose()?,
             mask: mask.transpose()?,
-            sinks: sinks.transpose()?.map(Array::into_f32),
+            sinks: sinks.transpose()?.map(Array::into_f32).transpose()?,
             slopes: slopes.transpose()?,
             query,
             key,
@@ -127,6 +128,16 @@ impl Inputs {
     pub fn keys(&self) -> usize {
         self.weights_shape[self.weights_shape.len() - 1]
     }
+}
+
+/// How the one with fewer axes gets as many as the other.
+fn with_ones(option: &str, query: &[usize], shape: &[usize]) -> String {
+    let (name, fewer, most) = match shape.len() < query.len() {
+        true => (option, shape, query.len()),
+        false => ("--query", query, shape.len()),
+    };
+    let ones = vec![1; most - fewer.len()];
+    format!("{name} would fit as {:?}", [&ones[..], fewer].concat())
 }
 
 /// A shape with another last extent.

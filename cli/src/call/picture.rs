@@ -40,5 +40,6 @@ pub fn first_head(
         subtitle: format!("query {}, key {}", call.query, call.key),
         matrix: Matrix::new(numbers.first(elements), inputs.keys(), unit),
         labels: Labels::Numbers,
+        charts: Vec::new(),
     }
 }

@@ -61,7 +61,10 @@ impl Array<Numbers> {
     }
 
     /// The elements of an array of one axis.
-    pub fn into_f32(self) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// A lack of memory.
+    pub fn into_f32(self) -> Result<Vec<f32>> {
         self.contents.into_f32()
     }
 }

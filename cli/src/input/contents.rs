@@ -1,6 +1,6 @@
 //! What tensors hold: numbers or truth values, and the element types that files have them in.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use half::{bf16, f16};
 use safetensors::Dtype;
 use softdot::{Element, Elements};
@@ -103,13 +103,30 @@ impl Numbers {
     }
 
     /// Widened, which is exact.
-    pub fn into_f32(self) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// A lack of memory.
+    pub fn into_f32(self) -> Result<Vec<f32>> {
         match self {
-            Numbers::F32(data) => data,
-            Numbers::F16(data) => data.into_iter().map(f32::from).collect(),
-            Numbers::Bf16(data) => data.into_iter().map(f32::from).collect(),
+            Numbers::F32(data) => Ok(data),
+            Numbers::F16(data) => widened(&data),
+            Numbers::Bf16(data) => widened(&data),
         }
     }
+}
+
+fn widened<T: Copy + Into<f32>>(data: &[T]) -> Result<Vec<f32>> {
+    let mut elements = reserve(data.len())?;
+    elements.extend(data.iter().map(|&element| element.into()));
+    Ok(elements)
+}
+
+/// Memory for so many elements.
+fn reserve<T>(count: usize) -> Result<Vec<T>> {
+    let mut elements = Vec::new();
+    let reserved = elements.try_reserve_exact(count);
+    reserved.map_err(|_| anyhow!("no memory for {count} elements of {} bytes", size_of::<T>()))?;
+    Ok(elements)
 }
 
 /// A mask: 1 where a row may attend, 0 where not.
@@ -143,6 +160,11 @@ fn truth_values(stored: Stored<'_>) -> Result<Vec<bool>> {
 }
 
 impl Stored<'_> {
+    /// Reads the bytes.
+    pub fn bytes(self) -> Result<Vec<u8>> {
+        self.elements(|[byte]| byte)
+    }
+
     /// Reads the elements, each made of its bytes in little-endian order.
     fn elements<const SIZE: usize, T>(
         self,
@@ -150,10 +172,7 @@ impl Stored<'_> {
     ) -> Result<Vec<T>> {
         const CHUNK: usize = 1 << 18;
         let Self { file, bytes, byte_order } = self;
-        let mut elements = Vec::new();
-        elements
-            .try_reserve_exact(bytes / SIZE)
-            .with_context(|| format!("no memory for {bytes} bytes"))?;
+        let mut elements = reserve(bytes / SIZE)?;
         let mut buffer = vec![0; CHUNK.min(bytes)];
         let mut left = bytes;
         while left > 0 {

@@ -62,8 +62,17 @@ fn element_type<C: Contents>(descr: &str) -> Result<(&'static ElementType<C>, By
             let order = if element.size == 1 { '|' } else { '<' };
             element.npy.map(|npy| format!("{} ('{order}{npy}')", element.name))
         });
-        format!("expected {}, found '{descr}'", names.collect::<Vec<_>>().join(" or "))
+        let names = names.collect::<Vec<_>>().join(" or ");
+        format!("expected {names}, found '{descr}'{}", hint(descr))
     })
+}
+
+/// What NumPy calls a type that it does not know.
+fn hint(descr: &str) -> &'static str {
+    match descr {
+        "<V2" | "|V2" => " (bf16? .npy has no name for it: save f32, or .safetensors)",
+        _ => "",
+    }
 }
 
 /// The header's text, and where the data start.

@@ -52,8 +52,7 @@ fn read_metadata(file: &mut File, length: u64) -> Result<(Metadata, u64)> {
     let size = u64::from_le_bytes(size);
     let most = MOST_HEADER_BYTES.min(length - LENGTH_BYTES);
     ensure!(size <= most, "expected a header of at most {most} bytes, found one of {size}");
-    let mut header = vec![0; size as usize];
-    file.read_exact(&mut header)?;
+    let header = Stored { file, bytes: size as usize, byte_order: ByteOrder::Little }.bytes()?;
     let metadata: Metadata = serde_json::from_slice(&header).context("safetensors header")?;
     let data_start = LENGTH_BYTES + size;
     let (expected, found) = (metadata.data_len() as u64, length - data_start);

@@ -1,5 +1,6 @@
 //! What a heat map shows.
 
+use crate::chart::Chart;
 use crate::matrix::Matrix;
 
 /// What a picture shows: query rows down, keys across.
@@ -13,6 +14,8 @@ pub struct Picture {
     pub matrix: Matrix,
     /// What rows and columns are called.
     pub labels: Labels,
+    /// Below the cells, side by side.
+    pub charts: Vec<Chart>,
 }
 
 /// What rows and columns are called.

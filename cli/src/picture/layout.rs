@@ -1,6 +1,7 @@
 //! Where the parts of a heat map are.
 
 use super::contents::{Labels, Picture};
+use crate::chart::Chart;
 use crate::matrix::Matrix;
 use crate::plot::{line_height, text_width};
 use anyhow::Result;
@@ -40,6 +41,8 @@ pub struct Layout {
     pub upward_keys: bool,
     /// Height of the keys' labels.
     pub key_label_height: i32,
+    /// Where the charts begin.
+    pub charts_top: i32,
 }
 
 impl Layout {
@@ -64,7 +67,8 @@ impl Layout {
         let right = left + grid.0 + bar + MARGIN * scale;
         let below =
             (2 * GAP * scale + key_label_height + axis_title).max(LEAST_BAR * scale - grid.1);
-        let bottom = top + grid.1 + below;
+        let charts_top = top + grid.1 + below + 2 * GAP * scale;
+        let bottom = charts_top + charts_height(picture, scale);
         Ok(Self {
             scale,
             size: (right.max(LEAST_WIDTH * scale) as u32, (bottom + MARGIN * scale) as u32),
@@ -75,6 +79,7 @@ impl Layout {
             label_steps,
             upward_keys,
             key_label_height,
+            charts_top,
         })
     }
 
@@ -102,6 +107,18 @@ fn cell_units(rows: usize, keys: usize) -> (i32, i32) {
 fn label_step(cell: i32, size: i32) -> usize {
     let steps = [1, 2, 5, 10, 20, 50, 100];
     steps.into_iter().find(|&step| step as i32 * cell * 4 >= size * 5).unwrap_or(200)
+}
+
+/// Height of the highest chart: a title and the bars.
+fn charts_height(picture: &Picture, scale: i32) -> i32 {
+    let height =
+        |chart: &Chart| line_height(TEXT_SIZE * scale) + chart.bars.len() as i32 * bar_pitch(scale);
+    picture.charts.iter().map(height).max().unwrap_or(0)
+}
+
+/// From one bar of a chart to the next.
+pub fn bar_pitch(scale: i32) -> i32 {
+    line_height(LABEL_SIZES.1 * scale)
 }
 
 /// Width of the widest of the first `count` labels.

@@ -24,11 +24,11 @@ pub struct Pen<'a, Backend: DrawingBackend> {
 }
 
 impl<Backend: Canvas> Pen<'_, Backend> {
-    fn write(&self, words: &Words<'_>, at: (i32, i32)) -> Result<()> {
+    pub fn write(&self, words: &Words<'_>, at: (i32, i32)) -> Result<()> {
         words.write(self.area, at)
     }
 
-    fn rectangle(&self, from: (i32, i32), to: (i32, i32), colour: [u8; 3]) -> Result<()> {
+    pub fn rectangle(&self, from: (i32, i32), to: (i32, i32), colour: [u8; 3]) -> Result<()> {
         let [red, green, blue] = colour;
         self.area.draw(&Rectangle::new([from, to], RGBColor(red, green, blue).filled()))?;
         Ok(())
@@ -129,7 +129,7 @@ impl<Backend: Canvas> Pen<'_, Backend> {
 }
 
 /// The text, cut off at the width.
-fn shorten(text: &str, size: i32, width: i32) -> Result<String> {
+pub fn shorten(text: &str, size: i32, width: i32) -> Result<String> {
     if text_width(text, size)? <= width {
         return Ok(text.to_owned());
     }

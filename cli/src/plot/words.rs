@@ -33,7 +33,17 @@ pub fn line_height(size: i32) -> i32 {
 /// # Errors
 /// The font's.
 pub fn text_width(text: &str, size: i32) -> Result<i32> {
-    Ok((FONT, size).into_font().box_size(text)?.0 as i32)
+    Ok((FONT, size).into_font().box_size(&printable(text))?.0 as i32)
+}
+
+/// Text without what would break its line, and what an SVG, which is XML, cannot hold.
+fn printable(text: &str) -> String {
+    let printable = |character: char| match character {
+        '\u{fffe}' | '\u{ffff}' => char::REPLACEMENT_CHARACTER,
+        control if control.is_control() => char::REPLACEMENT_CHARACTER,
+        character => character,
+    };
+    text.chars().map(printable).collect()
 }
 
 /// Words and how they stand.
@@ -78,7 +88,7 @@ impl<'a> Words<'a> {
         };
         let (horizontal, vertical) = self.anchor;
         let style = font.color(&self.ink).pos(Pos::new(horizontal, vertical));
-        area.draw_text(self.text, &style, at)?;
+        area.draw_text(&printable(self.text), &style, at)?;
         Ok(())
     }
 }

@@ -74,6 +74,12 @@ pub fn read_f16_output(path: &Path, shape: &[usize]) -> Vec<f32> {
     elements.map(|element| f16::from_le_bytes(element).to_f32()).collect()
 }
 
+/// As [`read_output`], of f64.
+#[track_caller]
+pub fn read_f64_output(path: &Path, shape: &[usize]) -> Vec<f64> {
+    elements(path, "<f8", shape).into_iter().map(f64::from_le_bytes).collect()
+}
+
 #[track_caller]
 fn elements<const SIZE: usize>(path: &Path, descr: &str, shape: &[usize]) -> Vec<[u8; SIZE]> {
     let file = std::fs::read(path).expect("the output exists");

@@ -5,14 +5,20 @@ pub mod definition;
 pub mod files;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};
 
 /// The program, outside of what the caller's environment asks for. Under an emulator that cannot
 /// start programs of its own architecture, `SOFTDOT_TEST_RUNNER` is what starts them.
 pub fn softdot() -> Command {
+    softdot_at(Path::new(env!("CARGO_BIN_EXE_softdot")))
+}
+
+/// The same for a copy of the program.
+pub fn softdot_at(program: &Path) -> Command {
     let runner = std::env::var("SOFTDOT_TEST_RUNNER").unwrap_or_default();
-    let mut words = runner.split_whitespace().chain([env!("CARGO_BIN_EXE_softdot")]);
+    let mut words = runner.split_whitespace().map(OsStr::new).chain([program.as_os_str()]);
     let mut command = Command::new(words.next().expect("the program at least"));
     command.args(words);
     for variable in ["SOFTDOT_MAX_ISA", "RAYON_NUM_THREADS", "NO_COLOR"] {

@@ -1,6 +1,7 @@
-//! Where the measurements come from.
+//! Where results come from.
 
 use crate::info;
+use serde_json::Value;
 use softdot::Caches;
 use std::fs::read_to_string;
 
@@ -32,6 +33,17 @@ impl Machine {
             huge_pages: huge_pages(),
             load: load(),
         }
+    }
+
+    /// A record, which is an object, with the fields that say where it comes from.
+    pub fn sign(&self, mut record: Value) -> Value {
+        record["version"] = env!("CARGO_PKG_VERSION").into();
+        record["cpu"] = self.cpu.as_str().into();
+        record["arch"] = std::env::consts::ARCH.into();
+        record["governor"] = self.governor.as_deref().into();
+        record["huge_pages"] = self.huge_pages.into();
+        record["load"] = self.load.into();
+        record
     }
 }
 
