@@ -4,6 +4,7 @@ use crate::caches::Caches;
 use crate::call::Call;
 use crate::dispatch;
 use crate::driver;
+use crate::element::MaskElement;
 use crate::error::Error;
 use crate::extents::Extents;
 use crate::isa::Isa;
@@ -95,10 +96,11 @@ impl<'a> Attention<'a> {
     }
 
     /// Which keys each row may attend to, `true` = attend: `[batch, q_heads, query_rows, keys]`,
-    /// each extent as that of the result or 1, any strides.
+    /// each extent as that of the result or 1, any strides. Elements are `bool`, or `u8` of which any
+    /// but 0 is `true`.
     #[must_use]
-    pub fn mask(mut self, mask: Tensor<&'a [bool]>) -> Self {
-        self.options.mask = Some(mask);
+    pub fn mask<T: MaskElement>(mut self, mask: Tensor<&'a [T]>) -> Self {
+        self.options.mask = Some(Tensor { data: T::bytes(mask.data), layout: mask.layout });
         self
     }
 

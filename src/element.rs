@@ -15,6 +15,28 @@ pub trait Element: Copy + sealed::Sealed {
     fn elements_mut(data: &mut [Self]) -> ElementsMut<'_>;
 }
 
+/// A type that masks can have: `bool`, and `u8` of which any but 0 is `true`.
+pub trait MaskElement: Copy + sealed::Sealed {
+    /// The elements as bytes.
+    fn bytes(data: &[Self]) -> &[u8];
+}
+
+impl MaskElement for bool {
+    fn bytes(data: &[Self]) -> &[u8] {
+        pulp::bytemuck::cast_slice(data)
+    }
+}
+
+impl MaskElement for u8 {
+    fn bytes(data: &[Self]) -> &[u8] {
+        data
+    }
+}
+
+impl sealed::Sealed for bool {}
+
+impl sealed::Sealed for u8 {}
+
 mod sealed {
     pub trait Sealed {}
 }

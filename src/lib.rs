@@ -93,7 +93,7 @@ pub use alibi::alibi_slopes;
 pub use attention::{Attention, attention, attention_weights};
 pub use caches::Caches;
 pub use dispatch::DetectedIsa;
-pub use element::{Element, Elements, ElementsMut};
+pub use element::{Element, Elements, ElementsMut, MaskElement};
 pub use error::Error;
 pub use isa::Isa;
 pub use keys::{Keys, KeysValues};

@@ -11,7 +11,7 @@ pub(crate) struct Options<'a> {
     pub(crate) softcap: Option<f32>,
     pub(crate) bias: Option<View<'a>>,
     pub(crate) alibi_slopes: Option<&'a [f32]>,
-    pub(crate) mask: Option<Tensor<&'a [bool]>>,
+    pub(crate) mask: Option<Tensor<&'a [u8]>>,
     pub(crate) positions: Positions<'a>,
     pub(crate) sinks: Option<&'a [f32]>,
 }

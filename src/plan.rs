@@ -134,8 +134,8 @@ pub struct Workload {
     pub values_are_panels: bool,
     /// Whether exponentials follow the scores.
     pub softmax: bool,
-    /// Whether no option but those of position changes the weights.
-    pub only_positions: bool,
+    /// Whether sinks take part in the normalisation.
+    pub sinks: bool,
     /// Bytes of the result with an element for each pair; 0 if there is none.
     pub pair_bytes: usize,
     /// Whether there are results with an element for each row.
@@ -183,7 +183,7 @@ impl Workload {
             v_dim: if problem.goal.has_output() { extents.v_dim } else { 0 },
             values_are_panels: problem.values_are_panels(),
             softmax: problem.goal.is_softmax(),
-            only_positions: problem.has_only_positions(),
+            sinks: problem.has_sinks(),
             pair_bytes: problem.goal.of_pairs().map_or(0, |target| target.bytes()),
             row_results: problem.goal.has_row_results(),
             weight_results: problem.goal.has_weight_results(),
@@ -199,7 +199,7 @@ impl Plan {
         let Workload { heads, rows, keys, head_dim, .. } = *workload;
         let tile = isa.tile();
         let plain_weights = workload.softmax
-            && workload.only_positions
+            && !workload.sinks
             && !workload.row_results
             && !workload.weight_results
             && workload.v_dim == 0;

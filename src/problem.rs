@@ -27,7 +27,7 @@ pub(crate) struct Inputs<'a> {
     keys: Keys<'a>,
     values: Option<(Elements<'a>, Strides)>,
     bias: Option<(Elements<'a>, Strides)>,
-    mask: Option<(&'a [bool], Strides)>,
+    mask: Option<(&'a [u8], Strides)>,
 }
 
 /// Keys whose extents fit and whose elements are all there.
@@ -245,7 +245,7 @@ pub(crate) struct LogitOptions<'a> {
     pub(crate) cap: Option<f32>,
     pub(crate) bias: Option<(Elements<'a>, Strides)>,
     pub(crate) slopes: Option<&'a [f32]>,
-    pub(crate) mask: Option<(&'a [bool], Strides)>,
+    pub(crate) mask: Option<(&'a [u8], Strides)>,
 }
 
 impl LogitOptions<'_> {
@@ -307,9 +307,9 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Whether no option but those of position changes the weights.
-    pub(crate) fn has_only_positions(&self) -> bool {
-        self.ops.is_empty() && self.sinks.is_none()
+    /// Whether sinks take part in the normalisation.
+    pub(crate) fn has_sinks(&self) -> bool {
+        self.sinks.is_some()
     }
 
     /// The keys that a row may attend to by its position.
@@ -451,7 +451,7 @@ impl<'a> Problem<'a> {
     /// Whether a row attends to a key, by all options.
     pub(crate) fn attends(&self, index: RowIndex, key: usize) -> bool {
         self.allowed_keys(index).contains(&key)
-            && self.ops.mask.is_none_or(|(mask, strides)| mask[element(index, key, &strides)])
+            && self.ops.mask.is_none_or(|(mask, strides)| mask[element(index, key, &strides)] != 0)
             && self.bias_element(index, key) != Some(f32::NEG_INFINITY)
     }
 

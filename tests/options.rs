@@ -10,7 +10,7 @@ use common::strided::Layout;
 use common::{Extents, Problem, assert_same_bits, isas, proptests, scaled_down, serial, thinned};
 use common::{STAGES, fast_isas, transcription};
 use proptest::prelude::*;
-use softdot::{Causal, Isa, PackedKeys, TensorRef, Workspace};
+use softdot::{Attention, Causal, Isa, PackedKeys, Tensor, TensorRef, Workspace};
 
 /// Around registers (4, 8, 16), panels (16), tiles (6 × 16, 8 × 32) and segments (1,024); one row
 /// and many; groups of query heads.
@@ -331,6 +331,35 @@ fn positions_at_the_ends_of_the_range() {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// A mask may be bytes: any but 0 attends, on short heads and long ones, by lines and strided.
+#[test]
+fn bytes_but_0_attend() {
+    for keys in [1, 6, 16, 17, 40] {
+        let problem = Problem::random(Extents::single(5, keys, 8), 3);
+        let bytes: Vec<u8> =
+            (0..2 * 5 * keys).map(|i| [0, 1, 2, 0x80, 0xff, 0][i % 7 % 6]).collect();
+        for step in [1, 2] {
+            let (shape, strides) = ([1, 1, 5, keys], [0, 0, keys as isize * step, step]);
+            let bools: Vec<bool> = bytes.iter().map(|&byte| byte != 0).collect();
+            for isa in isas() {
+                let attention = Attention::new().isa(isa);
+                let weights = |attention: Attention<'_>| {
+                    let (query, key) = (&problem.query[..], &problem.key[..]);
+                    let query = TensorRef::new(query, [5, 8]);
+                    attention.weights(query, TensorRef::new(key, [keys, 8])).unwrap()
+                };
+                let of_bools = Tensor::with_strides(&bools[..], shape, strides);
+                let of_bytes = Tensor::with_strides(&bytes[..], shape, strides);
+                assert_same_bits(
+                    &weights(attention.clone().mask(of_bools)),
+                    &weights(attention.mask(of_bytes)),
+                    &format!("{isa}, {keys} keys, step {step}"),
+                );
             }
         }
     }

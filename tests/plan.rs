@@ -37,7 +37,7 @@ fn workload(heads: usize, rows: usize, keys: usize, head_dim: usize) -> Workload
         v_dim: 0,
         values_are_panels: false,
         softmax: true,
-        only_positions: true,
+        sinks: false,
         pair_bytes: heads * rows * keys * size_of::<f32>(),
         row_results: false,
         weight_results: false,
@@ -198,8 +198,8 @@ fn sources_and_paths_follow_from_the_extents() {
         let keys = machine.tile[1] * PANEL;
         assert_eq!(plan(&workload(2, 100, keys, 64)).path, Path::SmallHeads);
         assert_eq!(plan(&workload(2, 100, keys + 1, 64)).path, Path::RowBlocks);
-        let masked = Workload { only_positions: false, ..workload(2, 100, keys, 64) };
-        assert_eq!(plan(&masked).path, Path::RowBlocks);
+        let with_sinks = Workload { sinks: true, ..workload(2, 100, keys, 64) };
+        assert_eq!(plan(&with_sinks).path, Path::RowBlocks);
     }
 }
 

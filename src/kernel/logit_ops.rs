@@ -54,14 +54,40 @@ impl Kernel for LogitOps<'_, '_> {
     }
 }
 
-/// The logit_options of one row: a step over its scores for each, in L1.
+/// Applies the options to the scores of a tile's rows, which meet all keys of a short head; sets the
+/// rows' maxima as [`LogitOps`] does.
+pub(crate) struct ShortRowOps<'a, const REGISTERS: usize> {
+    pub(crate) call: Call<'a>,
+    pub(crate) rows: &'a [Row],
+    /// Row after row, panels of as many registers.
+    pub(crate) scores: &'a mut [f32],
+    /// One for each row.
+    pub(crate) maxima: &'a mut [f32],
+}
+
+impl<const REGISTERS: usize> Kernel for ShortRowOps<'_, REGISTERS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: SimdExt, const REGISTERS_OF_LINE: usize>(self, simd: S) {
+        let ShortRowOps { call, rows, scores, maxima } = self;
+        let row_scores = scores.len() / rows.len();
+        for ((row, scores), max) in rows.iter().zip(scores.chunks_exact_mut(row_scores)).zip(maxima)
+        {
+            let row = RowOps::new(call, row, &(0..call.plan.keys));
+            *max = simd.reduce_max_f32s(row.apply::<S, REGISTERS>(simd, 0, scores));
+        }
+    }
+}
+
+/// The options of one row: a step over its scores for each, in L1.
 struct RowOps<'a> {
     unit: f32,
     cap: Option<f32>,
     bias: Option<Operand<Elements<'a>>>,
     /// The slope, and where the row stands.
     slope: Option<(f32, i128)>,
-    mask: Option<Operand<&'a [bool]>>,
+    mask: Option<Operand<&'a [u8]>>,
     attended: Range<usize>,
 }
 
@@ -177,7 +203,7 @@ impl<'a> RowOps<'a> {
             mask.prefetch_next_row(simd, key);
             let mask = mask.panel(key);
             for (kept, mask) in kept.iter_mut().zip(mask.chunks_exact(S::F32_LANES)) {
-                *kept = simd.and_m32s(*kept, simd.mask_from_bools(mask));
+                *kept = simd.and_m32s(*kept, simd.mask_from_bytes(mask));
             }
         }
         for (t, kept) in panel.iter_mut().zip(kept) {
@@ -204,7 +230,7 @@ impl Operand<Elements<'_>> {
     fn panel<S: SimdExt, const REGISTERS: usize>(&self, key: usize) -> [S::f32s; REGISTERS] {
         let keys = self.keys - key;
         let values = match self.data {
-            Elements::F32(data) if self.step == 1 && keys >= PANEL => {
+            Elements::F32(data) if self.step == 1 && data.len() - key >= PANEL => {
                 return *registers::<S, REGISTERS>(&data[key..][..PANEL]);
             }
             Elements::F32(data) => gather(data, self.step, key, keys, Storage::widen),
@@ -217,20 +243,20 @@ impl Operand<Elements<'_>> {
     }
 }
 
-impl Operand<&[bool]> {
+impl Operand<&[u8]> {
     /// Prefetches the mask of a panel's keys in the next row, which need not exist.
     #[inline(always)]
     fn prefetch_next_row<S: SimdExt>(&self, simd: S, key: usize) {
         simd.prefetch(self.data.as_ptr().wrapping_add(self.row_step + key).cast());
     }
 
-    /// The mask of a panel's keys.
+    /// The mask of a panel's keys; anything for keys behind the last one, which are excluded by their
+    /// position.
     #[inline(always)]
-    fn panel(&self, key: usize) -> [bool; PANEL] {
-        let keys = self.keys - key;
-        match self.data.get(key..).and_then(<[bool]>::first_chunk) {
-            Some(&mask) if self.step == 1 && keys >= PANEL => mask,
-            _ => gather(self.data, self.step, key, keys, |attend| attend),
+    fn panel(&self, key: usize) -> [u8; PANEL] {
+        match self.data.get(key..).and_then(<[u8]>::first_chunk) {
+            Some(&mask) if self.step == 1 => mask,
+            _ => gather(self.data, self.step, key, self.keys - key, |byte| byte),
         }
     }
 }

@@ -6,6 +6,7 @@
 use super::block_rows::BlockRows;
 use super::exp::{exp2, exp2_of};
 use super::lane_masks::exclude;
+use super::logit_ops::ShortRowOps;
 use super::output::write_short_row;
 use super::overflow::{may_have_overflowed, saturate};
 use super::pack::{self, PadBuffer};
@@ -113,16 +114,24 @@ impl<const PANELS: usize, const REGISTERS: usize> RowKernel for SmallTile<'_, PA
         let panels = from_fn(|i| &panels[i * head_dim..][..head_dim]);
         let rows = rows.first_chunk::<ROWS>().expect("a row for each of the tile");
         let mut weights = tile::<S, ROWS, PANELS, REGISTERS>(simd, query, panels, None);
-        exclude(simd, rows, 0, &mut weights);
         let mut maxima = [0.0; ROWS];
+        if call.problem.ops.is_empty() {
+            exclude(simd, rows, 0, &mut weights);
+            for ((row, scores), max) in rows.iter().zip(&weights).zip(&mut maxima) {
+                *max = maximum(simd, scores.as_flattened());
+                if !row.keys_in(&keys).is_empty() {
+                    *max = max_of_attended(*max);
+                }
+            }
+        } else {
+            let scores = cast_slice_mut(weights.as_flattened_mut().as_flattened_mut());
+            let maxima = &mut maxima;
+            simd.run_outlined(ShortRowOps::<REGISTERS> { call, rows, scores, maxima });
+        }
         for ((row, scores), max) in rows.iter().zip(&mut weights).zip(&mut maxima) {
             let scores = scores.as_flattened_mut();
-            *max = maximum(simd, scores);
-            if !row.keys_in(&keys).is_empty() {
-                *max = max_of_attended(*max);
-                if may_have_overflowed(*max) {
-                    *max = max_of_attended(saturate(call, row, &keys, cast_slice_mut(scores)));
-                }
+            if may_have_overflowed(*max) {
+                *max = max_of_attended(saturate(call, row, &keys, cast_slice_mut(scores)));
             }
             subtract(simd, shift_of(*max), scores);
         }

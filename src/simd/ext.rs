@@ -79,9 +79,9 @@ pub(crate) trait SimdExt: Simd {
         self.select_f32s(kept, scores, self.splat_f32s(f32::NEG_INFINITY))
     }
 
-    /// SimdExt from as many booleans.
+    /// The lanes whose bytes are not 0.
     #[inline(always)]
-    fn mask_from_bools(self, lanes: &[bool]) -> Self::m32s {
+    fn mask_from_bytes(self, lanes: &[u8]) -> Self::m32s {
         let mut wide = [0; LINE];
         for (wide, &lane) in wide.iter_mut().zip(lanes) {
             *wide = u32::from(lane);

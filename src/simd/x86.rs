@@ -480,7 +480,7 @@ impl SimdExt for V3 {
     }
 
     #[inline(always)]
-    fn mask_from_bools(self, lanes: &[bool]) -> Self::m32s {
+    fn mask_from_bytes(self, lanes: &[u8]) -> Self::m32s {
         assert!(lanes.len() == 8);
         // SAFETY: `self` proves AVX2; there are eight bytes.
         unsafe {
@@ -593,7 +593,7 @@ impl SimdExt for V4 {
     }
 
     #[inline(always)]
-    fn mask_from_bools(self, lanes: &[bool]) -> Self::m32s {
+    fn mask_from_bytes(self, lanes: &[u8]) -> Self::m32s {
         assert!(lanes.len() == 16);
         // SAFETY: `self` proves AVX-512 with its byte instructions; there are sixteen bytes.
         unsafe {
