@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyBool;
 use softdot::{Causal, Isa, Logits, Outputs, ViewMut};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 /// What a call computes: the logits at a stage, or the weights.
 #[derive(Clone, Copy, Debug)]
@@ -101,11 +101,59 @@ pub fn window(window: &Bound<'_, PyAny>) -> PyResult<(Option<usize>, Option<usiz
 
 /// Keys of each batch entry.
 pub fn key_lengths(lengths: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
-    let iterator = lengths.try_iter().map_err(|_| {
-        let found = type_name(lengths);
-        PyTypeError::new_err(format!("key_lengths: expected a row of whole numbers, found {found}"))
+    numbers("key_lengths", lengths)
+}
+
+/// Query heads by their numbers.
+pub fn heads(heads: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
+    numbers("heads", heads)
+}
+
+/// Weights of each row that are to be found.
+pub fn top_k(k: &Bound<'_, PyAny>) -> PyResult<usize> {
+    number("top_k", k, 1..=Outputs::MAX_TOP_K)
+}
+
+/// Query rows of which there are so many: a pair (start, stop), or how many of the last ones.
+pub fn mass_rows(given: &Bound<'_, PyAny>, rows: usize) -> PyResult<Range<usize>> {
+    let argument = "mass_rows";
+    if let Ok(pair) = given.extract::<[Bound<'_, PyAny>; 2]>() {
+        let [start, stop] = pair.map(|side| number(argument, &side, 0..=rows));
+        return Ok(start?..stop?);
+    }
+    match number(argument, given, 0..=rows) {
+        Ok(count) => Ok(rows - count..rows),
+        Err(error) if error.is_instance_of::<PyTypeError>(given.py()) => {
+            Err(PyTypeError::new_err(format!(
+                "{argument}: expected how many of the last rows or a pair (start, stop), found {given}"
+            )))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether key masses are those of the key heads.
+pub fn mass_heads(name: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match name.extract::<PyBackedStr>().as_deref() {
+        Ok("query") => Ok(false),
+        Ok("kv") => Ok(true),
+        Ok(name) => {
+            Err(PyValueError::new_err(format!("mass_heads: expected query or kv, found {name:?}")))
+        }
+        Err(_) => Err(PyTypeError::new_err(format!(
+            "mass_heads: expected query or kv, found {}",
+            type_name(name)
+        ))),
+    }
+}
+
+/// A row of whole numbers, of which each is at least 0.
+fn numbers(argument: &str, row: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
+    let iterator = row.try_iter().map_err(|_| {
+        let found = type_name(row);
+        PyTypeError::new_err(format!("{argument}: expected a row of whole numbers, found {found}"))
     })?;
-    iterator.map(|length| number("key_lengths", &length?, 0..=isize::MAX as usize)).collect()
+    iterator.map(|element| number(argument, &element?, 0..=isize::MAX as usize)).collect()
 }
 
 /// A whole number within limits.

@@ -4,7 +4,7 @@ use crate::array::{Array, Dtype};
 use crate::error;
 use crate::key::Key;
 use crate::options::{Given, Options};
-use crate::target::Target;
+use crate::target::{Axes, Target};
 use pyo3::prelude::*;
 use softdot::{Error, KeysValues, Outputs, TensorRef, Workspace};
 
@@ -77,6 +77,16 @@ impl<'a, 'py> Call<'a, 'py> {
         self.key.shape()[2]
     }
 
+    /// Rows of each query head.
+    pub fn query_rows(&self) -> usize {
+        self.query_array.as_view().shape()[2]
+    }
+
+    /// Whether the query, and so each result, has an axis of heads.
+    pub fn has_heads(&self) -> bool {
+        self.query_array.shape().len() > 2
+    }
+
     /// Columns of the values.
     pub fn v_dim(&self) -> usize {
         self.value.as_ref().map_or(0, |value| value.as_view().shape()[3])
@@ -109,15 +119,47 @@ impl<'a, 'py> Call<'a, 'py> {
     /// # Errors
     /// Those of [`Target`].
     pub fn new_result(&self, columns: usize, dtype: Dtype) -> PyResult<Target<'py>> {
-        Target::new(self.query, &self.query_array, columns, dtype)
+        self.new_array([None, None, Some(columns)], Axes::All, dtype)
     }
 
-    /// A new array of the query's kind, with one float32 for each query row and no axis of columns.
+    /// A new array of the query's kind, with so many heads, and a column for each key.
     ///
     /// # Errors
     /// Those of [`Target`].
-    pub fn new_row_result(&self) -> PyResult<Target<'py>> {
-        Ok(self.new_result(1, Dtype::Float32)?.without_columns())
+    pub fn new_weights_of_heads(&self, heads: usize, dtype: Dtype) -> PyResult<Target<'py>> {
+        self.new_array([Some(heads), None, Some(self.keys())], Axes::All, dtype)
+    }
+
+    /// A new array of the query's kind, with one element for each query row and no axis of columns.
+    ///
+    /// # Errors
+    /// Those of [`Target`].
+    pub fn new_row_result(&self, dtype: Dtype) -> PyResult<Target<'py>> {
+        self.new_array([None, None, Some(1)], Axes::NoColumns, dtype)
+    }
+
+    /// A new array of the query's kind, with one element for each key of each query head, or of each
+    /// key head, and no axis of rows.
+    ///
+    /// # Errors
+    /// Those of [`Target`].
+    pub fn new_key_result(&self, per_key_head: bool, dtype: Dtype) -> PyResult<Target<'py>> {
+        let heads = per_key_head.then(|| self.key.shape()[1]);
+        self.new_array([heads, Some(1), Some(self.keys())], Axes::NoRows, dtype)
+    }
+
+    /// A new array of the query's kind and shape, but for those of the last three extents that are given.
+    fn new_array(
+        &self,
+        [heads, rows, columns]: [Option<usize>; 3],
+        axes: Axes,
+        dtype: Dtype,
+    ) -> PyResult<Target<'py>> {
+        let mut shape = self.query_array.shape().to_vec();
+        for (own, given) in shape.iter_mut().rev().zip([columns, rows, heads]) {
+            *own = given.unwrap_or(*own);
+        }
+        Target::new(self.query, &self.query_array, &shape, axes, dtype)
     }
 
     /// Computes.

@@ -13,6 +13,7 @@ mod options;
 mod packed_keys;
 mod primitives;
 mod result;
+mod results;
 mod target;
 mod threads;
 

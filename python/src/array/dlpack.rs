@@ -52,6 +52,8 @@ pub struct DataType {
 }
 
 impl DataType {
+    /// The code of signed whole numbers.
+    pub const INT: u8 = 0;
     /// The code of IEEE floats.
     pub const FLOAT: u8 = 2;
     /// The code of bfloat16.

@@ -76,6 +76,14 @@ impl Array {
         }
     }
 
+    /// A new array for a result, of 2, 3 or 4 axes.
+    ///
+    /// # Errors
+    /// As [`Array::view`].
+    pub fn result(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Expected { argument, dtypes: Dtype::RESULTS, axes: VIEW_AXES }.open(object)
+    }
+
     /// A single row of float32.
     ///
     /// # Errors
@@ -105,7 +113,7 @@ impl Array {
         match self.dtype {
             Dtype::Float16 => self.tensor::<f16>().into(),
             Dtype::Bfloat16 => self.tensor::<bf16>().into(),
-            Dtype::Float32 | Dtype::Bool => self.tensor::<f32>().into(),
+            _ => self.tensor::<f32>().into(),
         }
     }
 
@@ -118,8 +126,18 @@ impl Array {
         Ok(match self.dtype {
             Dtype::Float16 => self.tensor_mut::<f16>().into(),
             Dtype::Bfloat16 => self.tensor_mut::<bf16>().into(),
-            Dtype::Float32 | Dtype::Bool => self.tensor_mut::<f32>().into(),
+            _ => self.tensor_mut::<f32>().into(),
         })
+    }
+
+    /// [`Array::result`] to write, of a known element type, all 0.
+    ///
+    /// # Errors
+    /// As [`Array::as_view_mut`].
+    pub fn as_zeros_mut<T: OfDtype>(&mut self, inputs: &[&Array]) -> PyResult<TensorMut<'_, T>> {
+        self.expect_own_memory(inputs)?;
+        self.elements_mut::<T>().fill(T::default());
+        Ok(self.tensor_mut())
     }
 
     /// [`Array::mask`] to read.
@@ -218,7 +236,8 @@ impl Array {
 }
 
 /// Rust's types for the elements of each [`Dtype`].
-trait OfDtype {
+pub trait OfDtype: Clone + Default {
+    /// Which one it is.
     const DTYPE: Dtype;
 }
 
@@ -232,6 +251,14 @@ impl OfDtype for f16 {
 
 impl OfDtype for bf16 {
     const DTYPE: Dtype = Dtype::Bfloat16;
+}
+
+impl OfDtype for f64 {
+    const DTYPE: Dtype = Dtype::Float64;
+}
+
+impl OfDtype for i64 {
+    const DTYPE: Dtype = Dtype::Int64;
 }
 
 impl OfDtype for bool {
