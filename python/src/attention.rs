@@ -5,6 +5,7 @@ use crate::call::Call;
 use crate::options::Given;
 use crate::results::{Asked, Results};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// Attention ``softmax(scale · query · keyᵀ) · value``, without the weights in memory.
 ///
@@ -18,9 +19,9 @@ use pyo3::prelude::*;
 ///     Leading axes may be missing, here and in all other arrays.
 /// key : array, ``[batch, kv_heads, keys, head_dim]``, or :class:`PackedKeys`
 ///     ``q_heads`` is a multiple of ``kv_heads``, and query head ``h`` reads key head
-///     ``h // (q_heads // kv_heads)``.
+///     ``h // (q_heads // kv_heads)``. Keys of one batch entry serve all of the query's.
 /// value : array, ``[batch, kv_heads, keys, v_dim]``
-///     What the weights are the weights of. ``v_dim`` may be any.
+///     What the weights are the weights of. ``v_dim`` may be any, the batch that of the query or 1.
 #[doc = include_str!("options.txt")]
 /// out : writable array, ``[batch, q_heads, query_rows, v_dim]``, optional
 ///     Where the output goes, with any strides that keep its elements apart; it is returned.
@@ -63,8 +64,8 @@ use pyo3::prelude::*;
 #[pyo3(signature = (
     query, key, value, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None,
     causal=None, window=None, key_lengths=None, sinks=None, out=None, returns=None, top_k=None,
-    mass_rows=None, mass_heads=None, heads=None, dtype=None, isa=None, threads=None
-))]
+    mass_rows=None, mass_heads=None, heads=None, dtype=None, isa=None, threads=None, **others
+), text_signature = "(query, key, value, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None, causal=None, window=None, key_lengths=None, sinks=None, out=None, returns=None, top_k=None, mass_rows=None, mass_heads=None, heads=None, dtype=None, isa=None, threads=None)")]
 #[allow(clippy::too_many_arguments, reason = "Python's keywords, one each")]
 pub fn attention<'py>(
     query: &Bound<'py, PyAny>,
@@ -86,9 +87,11 @@ pub fn attention<'py>(
     mass_heads: Option<&Bound<'py, PyAny>>,
     heads: Option<&Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
-    isa: Option<&str>,
+    isa: Option<&Bound<'py, PyAny>>,
     threads: Option<&Bound<'py, PyAny>>,
+    others: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    arguments::no_others("attention", others)?;
     let given = Given {
         scale,
         softcap,

@@ -5,8 +5,9 @@ use crate::error;
 use crate::key::Key;
 use crate::options::{Given, Options};
 use crate::target::{Axes, Target};
+use crate::threads::Place;
 use pyo3::prelude::*;
-use softdot::{Error, KeysValues, Outputs, TensorRef, Workspace};
+use softdot::{Error, KeysValues, Outputs, Workspace};
 
 /// The arguments of a call, which fit each other.
 pub struct Call<'a, 'py> {
@@ -15,8 +16,7 @@ pub struct Call<'a, 'py> {
     key: Key,
     value: Option<Array>,
     options: Options,
-    /// Threads that the work is worth.
-    planned_threads: usize,
+    place: Place,
 }
 
 impl<'a, 'py> Call<'a, 'py> {
@@ -36,33 +36,25 @@ impl<'a, 'py> Call<'a, 'py> {
             key: Key::open(key)?,
             value: value.map(|value| Array::view("value", value)).transpose()?,
             options,
-            planned_threads: 1,
+            place: Place::Caller,
         };
-        call.planned_threads = call.check().map_err(error::to_python)?;
+        call.check().map_err(error::to_python)?;
+        call.place = call.options.threads().place(call.multiply_adds())?;
         Ok(call)
     }
 
-    /// Checks the arguments against each other, and plans.
-    fn check(&self) -> Result<usize, Error> {
-        let attention = self.options.attention();
+    /// Checks the arguments against each other: without outputs, a run does nothing else.
+    fn check(&self) -> Result<(), Error> {
         let query = self.query_array.as_view();
-        let plan = match &self.value {
-            None => attention.plan(query, self.key.as_keys()),
-            Some(value) => {
-                // Without outputs, a run checks and does nothing else.
-                let keys_values = self.keys_values();
-                attention.run(query, keys_values, Outputs::new(), &mut Workspace::new())?;
-                // Plans are made without values: threads are counted for dot products of as many
-                // multiply-adds as there are with them.
-                let [.., v_dim] = value.as_view().shape();
-                let with_values = |[batch, heads, rows, head_dim]: [usize; 4]| {
-                    let columns = head_dim.saturating_add(v_dim);
-                    TensorRef::with_strides(&[0.0f32], [batch, heads, rows, columns], [0; 4])
-                };
-                attention.plan(with_values(query.shape()), with_values(self.key.shape()))
-            }
-        };
-        Ok(plan?.threads)
+        let attention = self.options.attention();
+        attention.run(query, self.keys_values(), Outputs::new(), &mut Workspace::new())
+    }
+
+    /// Of dot products, and of the weights with the values.
+    fn multiply_adds(&self) -> usize {
+        let [batch, heads, rows, head_dim] = self.query_array.as_view().shape();
+        let columns = head_dim.saturating_add(self.v_dim());
+        [batch, heads, rows, self.keys()].into_iter().fold(columns, usize::saturating_mul)
     }
 
     fn keys_values(&self) -> KeysValues<'_> {
@@ -165,12 +157,11 @@ impl<'a, 'py> Call<'a, 'py> {
     /// Computes.
     ///
     /// # Errors
-    /// Those of the library, and of [`Threads::run`](crate::threads::Threads::run).
+    /// Those of the library.
     pub fn run(&self, outputs: Outputs<'_>) -> PyResult<()> {
-        let attention = self.options.attention();
+        let attention = self.options.attention().threads(self.place.threads());
         let (query, keys_values) = (self.query_array.as_view(), self.keys_values());
-        self.options.threads().run(self.query.py(), self.planned_threads, |workspace| {
-            attention.run(query, keys_values, outputs, workspace)
-        })
+        self.place
+            .run(self.query.py(), |workspace| attention.run(query, keys_values, outputs, workspace))
     }
 }

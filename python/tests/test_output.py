@@ -209,7 +209,8 @@ def test_jax():
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"value": VALUE[:1]}, ValueError, "^value: expected 2 batch entries .as the key., found 1"),
+        ({"value": VALUE[[0, 1, 0]]}, ValueError, "^value: expected 2 batch entries .*, or 1.*found 3"),
+        ({"key": KEY[[0, 1, 0]]}, ValueError, "^key: expected 2 batch entries .*, or 1.*found 3"),
         ({"value": VALUE[:, :1]}, ValueError, "^value: expected 2 heads .as the key., found 1"),
         ({"value": VALUE[:, :, 1:]}, ValueError, "^value: expected 40 rows .keys. .*found 39"),
         ({"value": VALUE[..., ::-1]}, ValueError, "^value: expected strides of at least 0"),

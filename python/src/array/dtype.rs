@@ -33,6 +33,10 @@ impl Dtype {
     /// What rows are made of.
     pub const ROWS: &[Dtype] = &[Dtype::Float32];
 
+    /// What one number for each head may be.
+    pub const NUMBERS: &[Dtype] =
+        &[Dtype::Float32, Dtype::Float16, Dtype::Bfloat16, Dtype::Float64];
+
     /// What masks are made of.
     pub const MASKS: &[Dtype] = &[Dtype::Bool];
 
