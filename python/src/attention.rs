@@ -60,12 +60,17 @@ use pyo3::types::PyDict;
 /// ValueError
 ///     For arrays that do not fit each other, negative strides, numbers that are not finite, an
 ///     instruction set that the CPU lacks. Then nothing has been written to ``out``.
+/// MemoryError, RuntimeError
+///     Where there is no memory, or no such number of ``threads``; then, too, nothing has been written.
 #[pyfunction]
 #[pyo3(signature = (
     query, key, value, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None,
     causal=None, window=None, key_lengths=None, sinks=None, out=None, returns=None, top_k=None,
     mass_rows=None, mass_heads=None, heads=None, dtype=None, isa=None, threads=None, **others
-), text_signature = "(query, key, value, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None, causal=None, window=None, key_lengths=None, sinks=None, out=None, returns=None, top_k=None, mass_rows=None, mass_heads=None, heads=None, dtype=None, isa=None, threads=None)")]
+), text_signature = "\
+    (query, key, value, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None, \
+    causal=None, window=None, key_lengths=None, sinks=None, out=None, returns=None, top_k=None, \
+    mass_rows=None, mass_heads=None, heads=None, dtype=None, isa=None, threads=None)")]
 #[allow(clippy::too_many_arguments, reason = "Python's keywords, one each")]
 pub fn attention<'py>(
     query: &Bound<'py, PyAny>,

@@ -46,12 +46,17 @@ use pyo3::types::PyDict;
 /// ValueError
 ///     For arrays that do not fit each other, negative strides, numbers that are not finite, an
 ///     instruction set that the CPU lacks. Then nothing has been written to ``out``.
+/// MemoryError, RuntimeError
+///     Where there is no memory, or no such number of ``threads``; then, too, nothing has been written.
 #[pyfunction]
 #[pyo3(signature = (
     query, key, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None, causal=None,
     window=None, key_lengths=None, sinks=None, stage=None, out=None, dtype=None, isa=None,
     threads=None, **others
-), text_signature = "(query, key, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None, causal=None, window=None, key_lengths=None, sinks=None, stage=\"weights\", out=None, dtype=None, isa=None, threads=None)")]
+), text_signature = "\
+    (query, key, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None, \
+    causal=None, window=None, key_lengths=None, sinks=None, stage=\"weights\", out=None, \
+    dtype=None, isa=None, threads=None)")]
 #[allow(clippy::too_many_arguments, reason = "Python's keywords, one each")]
 pub fn attention_weights<'py>(
     query: &Bound<'py, PyAny>,
