@@ -70,20 +70,12 @@ impl Array {
         Expected { argument, dtypes: Dtype::FLOATS, axes: BROADCAST_AXES }.open(object)
     }
 
-    /// What broadcasts to a view, of booleans.
+    /// What broadcasts to a view, of booleans: any byte but 0 is true.
     ///
     /// # Errors
-    /// As [`Array::view`], and `ValueError` for bytes that are neither 0 nor 1.
+    /// As [`Array::view`].
     pub fn mask(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let mask =
-            Expected { argument, dtypes: Dtype::MASKS, axes: BROADCAST_AXES }.open(object)?;
-        match mask.bytes().iter().find(|&&byte| byte > 1) {
-            None => Ok(mask),
-            Some(byte) => Err(PyValueError::new_err(format!(
-                "{argument}: expected bytes that are 0 or 1, found {byte} among its elements or in \
-                 the gaps between them"
-            ))),
-        }
+        Expected { argument, dtypes: Dtype::MASKS, axes: BROADCAST_AXES }.open(object)
     }
 
     /// A new array for a result, of 2, 3 or 4 axes.
@@ -198,7 +190,7 @@ impl Array {
     }
 
     /// [`Array::mask`] to read.
-    pub fn as_mask(&self) -> Tensor<&[bool]> {
+    pub fn as_mask(&self) -> Tensor<&[u8]> {
         self.tensor()
     }
 
@@ -236,9 +228,9 @@ impl Array {
         match self.layout.span() {
             None | Some(0) => &[],
             // SAFETY: the producer promises these elements for as long as the owner lives. They
-            // are aligned; any bits are a float, and `mask` has looked at booleans. That others may
-            // write to them meanwhile is what sharing memory means in Python, and changes only
-            // which numbers are read.
+            // are aligned, and any bits are a float or a byte. That others may write to them
+            // meanwhile is what sharing memory means in Python, and changes only which numbers are
+            // read.
             Some(span) => unsafe { slice::from_raw_parts(self.data.cast(), span) },
         }
     }
@@ -251,17 +243,6 @@ impl Array {
             // SAFETY: as in `elements`; the producer allows writing, and no input of this call
             // lies between these elements.
             Some(span) => unsafe { slice::from_raw_parts_mut(self.data.cast(), span) },
-        }
-    }
-
-    /// The elements, and what is between them.
-    fn bytes(&self) -> &[u8] {
-        match self.layout.span() {
-            None | Some(0) => &[],
-            // SAFETY: as in `elements`; all memory is bytes.
-            Some(span) => unsafe {
-                slice::from_raw_parts(self.data.cast(), span * self.dtype.size())
-            },
         }
     }
 
@@ -318,7 +299,8 @@ impl OfDtype for i64 {
     const DTYPE: Dtype = Dtype::Int64;
 }
 
-impl OfDtype for bool {
+/// Booleans, as bytes: what Python keeps in one may be any.
+impl OfDtype for u8 {
     const DTYPE: Dtype = Dtype::Bool;
 }
 
