@@ -259,7 +259,7 @@ impl<'a> Attention<'a> {
         Ok(memory)
     }
 
-    /// How a call for the weights of these views would run.
+    /// How a call for the weights of these views would run; with values, a call for the output.
     ///
     /// ```
     /// # use softdot::{Attention, TensorRef};
@@ -267,6 +267,8 @@ impl<'a> Attention<'a> {
     /// let view = TensorRef::new(&data[..], [64, 32]);
     /// let plan = Attention::new().plan(view, view)?;
     /// assert_eq!((plan.rows, plan.keys, plan.threads), (64, 64, 1));
+    /// let of_output = Attention::new().plan(view, (view, view))?;
+    /// assert!(of_output.workspace_bytes < 64 * 1024);
     /// println!("{plan}");
     /// # Ok::<(), softdot::Error>(())
     /// ```
@@ -276,13 +278,18 @@ impl<'a> Attention<'a> {
     pub fn plan<'k>(
         &self,
         query: impl Into<View<'k>>,
-        key: impl Into<Keys<'k>>,
+        keys: impl Into<KeysValues<'k>>,
     ) -> Result<Plan, Error> {
-        let inputs = self.check(query.into(), key.into().into())?;
+        let inputs = self.check(query.into(), keys.into())?;
         let targets = SoftmaxTargets::default();
         let problem = Problem::new(&inputs, Goal::Softmax(&targets));
-        let pairs = element_count("weights", inputs.extents.weights_shape())?;
-        let workload = Workload { pair_bytes: pairs * size_of::<f32>(), ..Workload::new(&problem) };
+        let workload = Workload::new(&problem);
+        let workload = if inputs.expect_values().is_ok() {
+            Workload { v_dim: inputs.extents.v_dim, ..workload }
+        } else {
+            let pairs = element_count("weights", inputs.extents.weights_shape())?;
+            Workload { pair_bytes: pairs * size_of::<f32>(), ..workload }
+        };
         self.plan_for(&workload, &inputs.extents)
     }
 

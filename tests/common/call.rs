@@ -133,7 +133,7 @@ impl<'a> Call<'a> {
         query: impl Into<View<'k>>,
         key: impl Into<Keys<'k>>,
     ) -> Result<Plan, Error> {
-        self.attention.plan(query, key)
+        self.attention.plan(query, key.into())
     }
 }
 

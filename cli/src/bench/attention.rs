@@ -30,7 +30,7 @@ impl AttentionTrial {
 impl Trial for AttentionTrial {
     fn threads(&self, isa: Isa) -> Result<usize> {
         let problem = &self.problem;
-        Ok(problem.attention(isa).plan(problem.query_view(), problem.keys())?.threads)
+        Ok(problem.attention(isa).plan(problem.query_view(), problem.keys_values())?.threads)
     }
 
     fn call(&mut self, isa: Isa) -> Result<()> {

@@ -6,15 +6,12 @@ use anyhow::anyhow;
 use softdot::{Error, Outputs, Plan, Workspace};
 use std::time::{Duration, Instant};
 
-/// Checks inputs and options, values too; returns how a call for the weights runs.
+/// Checks inputs and options, values too; returns how the call runs.
 ///
 /// # Errors
 /// The library's.
 pub fn plan(call: &Call, inputs: &Inputs) -> Result<Plan, Error> {
-    let attention = inputs.attention(call);
-    let keys = inputs.keys_values();
-    attention.run(inputs.query.view(), keys, Outputs::new(), &mut Workspace::new())?;
-    attention.plan(inputs.query.view(), inputs.key.view())
+    inputs.attention(call).plan(inputs.query.view(), inputs.keys_values())
 }
 
 /// Computes what is asked for; returns the time that it took.
