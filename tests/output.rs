@@ -6,7 +6,7 @@ mod common;
 
 use common::call::Stage;
 use common::elements::Type;
-use common::options::{Kind, Options};
+use common::options::{Broadcast, Kind, Options};
 use common::strided::{Layout, Strided};
 use common::transcription::{self, RowResults};
 use common::{
@@ -561,4 +561,47 @@ fn a_call_without_memory_writes_nothing() {
     let error = Attention::new().run(wide, wide, outputs, &mut Workspace::new()).unwrap_err();
     assert!(matches!(error, Error::Allocation { argument: "workspace", .. }), "{error}");
     assert!(logits.iter().chain(&lse).all(|&x| x == 7.0));
+}
+
+/// Finite biases beyond what log2 units hold: whole batch entries of padding, −∞ beside them, causal and
+/// windowed, few keys and several segments. Nothing is NaN or infinite.
+#[test]
+fn finite_biases_give_finite_results() {
+    let bf16_min = -f32::from_bits(0x7f7f_0000);
+    let v_dim = 5;
+    for (rows, keys) in [(1, 3), (7, 20), (9, 40), (2, 1030)] {
+        let extents = Extents { batch: 2, q_heads: 2, kv_heads: 1, rows, keys, head_dim: 3 };
+        let problem = Problem::random(extents, 5);
+        let value = random(2 * keys * v_dim, 6);
+        for huge in [f32::MIN, bf16_min, -2.4e38, 3.3e38] {
+            // The first entry is padding; in the second the first key is excluded.
+            let mut bias = vec![huge; 2 * keys];
+            bias[keys] = f32::NEG_INFINITY;
+            let mut biases = bias.iter().copied();
+            let bias = Broadcast::new([2, 1, 1, keys], || biases.next().expect("one for each key"));
+            for (causal, window) in
+                [(None, (None, None)), (Some(Causal::BottomRight), (Some(keys / 2), None))]
+            {
+                let options =
+                    Options { bias: Some(bias.clone()), causal, window, ..Options::default() };
+                let expected = Expected::new(&problem, &options, &value, v_dim);
+                for isa in isas() {
+                    let values = TensorRef::new(&value, [2, 1, keys, v_dim]);
+                    let attention = set_options(&options, isa);
+                    let (query, keys_values) = (problem.query_view(), (problem.key_view(), values));
+                    let found =
+                        call(&attention, query.into(), keys_values, (&extents, v_dim), true);
+                    let what = format!("{isa}, {rows} × {keys}, {huge:e}, {causal:?}");
+                    assert_same_bits(&expected.output(), &found.output, &what);
+                    assert_same_bits(&expected.lse(), &found.lse, &what);
+                    assert_same_bits(&expected.weights(), &found.weights, &what);
+                    assert!(found.output.iter().all(|x| x.is_finite()), "{what}");
+                    assert!(
+                        found.lse.iter().all(|x| x.is_finite() || *x == f32::NEG_INFINITY),
+                        "{what}"
+                    );
+                }
+            }
+        }
+    }
 }
