@@ -19,10 +19,6 @@ use crate::tensor::{Tensor, TensorMut, TensorRef, View, element_count};
 use crate::workspace::Workspace;
 use alloc::vec::Vec;
 
-/// Multiply-adds below which a call stays on the caller's thread: about what waking a thread and
-/// waiting for it costs (docs/performance.md).
-const SERIAL_WORK: usize = 1 << 20;
-
 /// The options of attention, to be reused over calls.
 ///
 /// ```
@@ -156,7 +152,8 @@ impl<'a> Attention<'a> {
     /// `query` is `[batch, q_heads, query_rows, head_dim]`, the keys are
     /// `[batch, kv_heads, keys, head_dim]`, a [`TensorRef`] or [`&PackedKeys`](crate::PackedKeys);
     /// `q_heads` is a multiple of `kv_heads`, and query head `h` reads key head
-    /// `h / (q_heads / kv_heads)` (grouped-query attention). For the output, `keys` is a pair of the
+    /// `h / (q_heads / kv_heads)` (grouped-query attention). Keys and values of one batch entry serve all
+    /// entries of the query. For the output, `keys` is a pair of the
     /// keys and the values `[batch, kv_heads, keys, v_dim]`. Extents may be 0: without dimensions
     /// every score is 0, without keys rows of weights are empty and outputs 0.
     ///
@@ -362,7 +359,9 @@ impl<'a> Attention<'a> {
     fn plan_for(&self, workload: &Workload, extents: &Extents) -> Result<Plan, Error> {
         let isa = dispatch::choose(self.isa)?;
         let threads = match self.threads {
-            Threads::Pool if extents.multiply_adds() >= SERIAL_WORK => driver::pool_threads(),
+            Threads::Pool if extents.multiply_adds() >= Threads::SERIAL_WORK => {
+                driver::pool_threads()
+            }
             _ => 1,
         };
         Ok(Plan::new(workload, isa, threads, &Caches::detect()))

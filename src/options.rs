@@ -29,6 +29,13 @@ pub enum Threads {
     Serial,
 }
 
+impl Threads {
+    /// Multiply-adds of a call, of dot products and of the weights with the values, below which it stays
+    /// on the caller's thread: about what waking a thread and waiting for it costs
+    /// (docs/performance.md).
+    pub const SERIAL_WORK: usize = 1 << 20;
+}
+
 /// Where the path from scores to weights can be left: the logits at one of three points.
 ///
 /// scale → softcap → bias and ALiBi → exclusion → sink → softmax (docs/semantics.md).

@@ -1,5 +1,6 @@
 //! What a call is asked for, and where it goes.
 
+use crate::layout;
 use crate::options::Logits;
 use crate::tensor::{TensorMut, ViewMut};
 use core::ops::Range;
@@ -40,6 +41,9 @@ pub struct Outputs<'o> {
 }
 
 impl<'o> Outputs<'o> {
+    /// Weights of each row at most that [`Outputs::top_k`] writes.
+    pub const MAX_TOP_K: usize = layout::MAX_TOP_K;
+
     /// Nothing yet.
     pub fn new() -> Self {
         Self::default()
@@ -125,7 +129,7 @@ impl<'o> Outputs<'o> {
     }
 
     /// The largest weights of each row and their keys, both `[batch, q_heads, query_rows, k]` with k
-    /// up to 256: the largest first, of equal ones the lower key. Where fewer than k weights are above
+    /// up to [`Outputs::MAX_TOP_K`], 256: the largest first, of equal ones the lower key. Where fewer than k weights are above
     /// 0, the rest are weights of 0 with key −1.
     #[must_use]
     pub fn top_k(mut self, weights: impl Into<ViewMut<'o>>, keys: TensorMut<'o, i64>) -> Self {

@@ -104,22 +104,38 @@ impl PackedKeys {
         // At least twice as much: however keys are appended, each moves once on average.
         let capacity = wanted.max(self.capacity.saturating_mul(2));
         let capacity = capacity.checked_next_multiple_of(PANEL).unwrap_or(usize::MAX);
+        *self = self.copied(self.keys, capacity)?;
+        Ok(())
+    }
+
+    /// The first `keys` keys of every head, all if there are fewer, in memory of their own that has
+    /// room for `additional` more. Unlike `clone`, it takes memory for these alone, and can fail.
+    ///
+    /// # Errors
+    /// As [`PackedKeys::reserve`].
+    pub fn prefix(&self, keys: usize, additional: usize) -> Result<Self, Error> {
+        let keys = keys.min(self.keys);
+        let capacity = keys.saturating_add(additional).checked_next_multiple_of(PANEL);
+        self.copied(keys, capacity.unwrap_or(usize::MAX))
+    }
+
+    /// The first `keys` keys of every head, with a capacity that has room for them.
+    fn copied(&self, keys: usize, capacity: usize) -> Result<Self, Error> {
         let shape = [self.batch, self.kv_heads, capacity, self.head_dim];
         let elements = element_count("key", shape)?;
         let mut data = Vec::new();
         data.try_reserve_exact(elements)
             .map_err(|_| Error::Allocation { argument: "packed keys", elements })?;
         let (old, new) = (self.capacity * self.head_dim, capacity * self.head_dim);
+        let kept = keys.next_multiple_of(PANEL) * self.head_dim;
         if old > 0 {
             for head in self.data.chunks_exact(old) {
-                data.extend_from_slice(head);
-                data.resize(data.len() + new - old, 0.0);
+                data.extend_from_slice(&head[..kept]);
+                data.resize(data.len() + new - kept, 0.0);
             }
         }
         data.resize(elements, 0.0);
-        self.data = data;
-        self.capacity = capacity;
-        Ok(())
+        Ok(PackedKeys { data, keys, capacity, ..*self })
     }
 
     /// Appends keys `[batch, kv_heads, new keys, head_dim]` to every head; those that are there
@@ -153,6 +169,31 @@ impl PackedKeys {
     /// Keeps the first `keys` keys of every head; more than there are changes nothing.
     pub fn truncate(&mut self, keys: usize) {
         self.keys = self.keys.min(keys);
+    }
+
+    /// Writes the keys as dense rows `[batch, kv_heads, keys, head_dim]`, as they came in but in f32.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there is one element for each; then nothing has been written.
+    pub fn unpack(&self, rows: &mut [f32]) -> Result<(), Error> {
+        let elements = self.shape().iter().product();
+        if rows.len() != elements {
+            let (argument, expected) = ("rows", "one for each element of the keys, here");
+            return Err(Error::Length { argument, expected, value: elements, found: rows.len() });
+        }
+        if elements == 0 {
+            return Ok(());
+        }
+        let packed = self.data.chunks_exact(self.capacity * self.head_dim);
+        for (head, packed) in rows.chunks_exact_mut(self.keys * self.head_dim).zip(packed) {
+            for (key, row) in head.chunks_exact_mut(self.head_dim).enumerate() {
+                let panel = &packed[key / PANEL * PANEL * self.head_dim..];
+                for (dim, element) in row.iter_mut().enumerate() {
+                    *element = panel[dim * PANEL + key % PANEL];
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The panels of all heads.

@@ -50,7 +50,7 @@ impl<'a> Inputs<'a> {
         let (key_shape, keys) = match keys {
             KeyInput::View(view) => {
                 let strides = view.layout.check("key", view.data.len())?;
-                (view.shape(), Keys::View(view.data, strides))
+                (view.shape(), Keys::View(view.data, of_every_entry(view.shape(), strides)))
             }
             KeyInput::Panels(panels) => (panels.shape, Keys::Panels(panels)),
         };
@@ -58,7 +58,8 @@ impl<'a> Inputs<'a> {
         let values = match values {
             Some(view) => {
                 extents.v_dim = check_value_extents(&extents, view.shape())?;
-                Some((view.data, view.layout.check("value", view.data.len())?))
+                let strides = view.layout.check("value", view.data.len())?;
+                Some((view.data, of_every_entry(view.shape(), strides)))
             }
             None => None,
         };
@@ -115,6 +116,11 @@ impl<'a> Inputs<'a> {
     }
 }
 
+/// Strides of keys or values, of which one batch entry serves all of the query's.
+fn of_every_entry([batch, ..]: [usize; 4], strides: Strides) -> Strides {
+    if batch == 1 { Strides { batch: 0, ..strides } } else { strides }
+}
+
 fn check_factors(options: &Options<'_>) -> Result<(), Error> {
     if let Some(scale) = options.scale.filter(|scale| !scale.is_finite()) {
         return Err(Error::NotFinite { argument: "scale", found: scale });
@@ -128,7 +134,9 @@ fn check_factors(options: &Options<'_>) -> Result<(), Error> {
 fn check_extents(query: [usize; 4], key: [usize; 4]) -> Result<Extents, Error> {
     let [batch, q_heads, query_rows, head_dim] = query;
     let [key_batch, kv_heads, keys, key_dim] = key;
-    expect_extent("key", "batch entries", batch, "as the query", key_batch)?;
+    if key_batch != 1 {
+        expect_extent("key", "batch entries", batch, "as the query, or 1", key_batch)?;
+    }
     expect_extent("key", "columns (head_dim)", head_dim, "as the query", key_dim)?;
     if q_heads.checked_rem(kv_heads).unwrap_or(q_heads) != 0 {
         return Err(Error::HeadGroups { q_heads, kv_heads });
@@ -136,7 +144,7 @@ fn check_extents(query: [usize; 4], key: [usize; 4]) -> Result<Extents, Error> {
     let extents = Extents { batch, q_heads, kv_heads, query_rows, keys, head_dim, v_dim: 0 };
     // The kernels count pairs, and packed operands are dense: their sizes have to be numbers, too.
     let padded_keys = keys.saturating_add(if keys > 0 { PANEL_PADDING } else { 0 });
-    let padded = [key_batch, kv_heads, padded_keys, key_dim];
+    let padded = [batch, kv_heads, padded_keys, key_dim];
     for (argument, shape) in
         [("weights", extents.weights_shape()), ("query", query), ("key", padded)]
     {
@@ -149,7 +157,9 @@ fn check_extents(query: [usize; 4], key: [usize; 4]) -> Result<Extents, Error> {
 fn check_value_extents(extents: &Extents, value: [usize; 4]) -> Result<usize, Error> {
     let Extents { batch, kv_heads, keys, .. } = *extents;
     let [found_batch, found_heads, found_keys, v_dim] = value;
-    expect_extent("value", "batch entries", batch, "as the key", found_batch)?;
+    if found_batch != 1 {
+        expect_extent("value", "batch entries", batch, "as the query, or 1", found_batch)?;
+    }
     expect_extent("value", "heads", kv_heads, "as the key", found_heads)?;
     expect_extent("value", "rows (keys)", keys, "as the key", found_keys)?;
     // Packed values are padded to whole passes and panels.

@@ -112,8 +112,10 @@ pub(crate) struct KeyPanels<'a> {
 }
 
 impl<'a> KeyPanels<'a> {
-    /// The panels of one head, counted over the batch.
+    /// The panels of one head, counted over the batch of the query: one entry may serve all of it.
     pub(crate) fn head(&self, head: usize) -> &'a [f32] {
+        let [batch, heads, ..] = self.shape;
+        let head = if batch == 1 { head % heads } else { head };
         &self.data[head * self.head_stride..][..self.head_elements]
     }
 

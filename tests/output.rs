@@ -456,7 +456,7 @@ fn refusals() {
     let message = "value: expected values for the output, as (key, value), found keys alone";
     assert_eq!(run(None, [1, 2, 3, 4]), Err(message.into()));
     for (value, message) in [
-        ([2, 1, 5, 4], "value: expected 1 batch entries (as the key), found 2"),
+        ([2, 1, 5, 4], "value: expected 1 batch entries (as the query, or 1), found 2"),
         ([1, 2, 5, 4], "value: expected 1 heads (as the key), found 2"),
         ([1, 1, 6, 4], "value: expected 5 rows (keys) (as the key), found 6"),
     ] {

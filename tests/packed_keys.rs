@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Extents, Problem, assert_same_bits, isas, serial};
-use softdot::{Error, Isa, PackedKeys, TensorRef};
+use common::{Extents, Problem, assert_same_bits, isas, random, serial};
+use softdot::{Attention, Error, Isa, Outputs, PackedKeys, TensorMut, TensorRef, Workspace};
 
 /// Keys `first..first + count` of every head of a problem.
 fn keys_from(problem: &Problem, first: usize, count: usize) -> TensorRef<'_> {
@@ -104,5 +104,71 @@ fn packing_on_a_forced_instruction_set() {
         let mut packed = PackedKeys::new(1, 1, 11).isa(isa);
         assert_eq!(packed.append(problem.key_view()), Err(Error::IsaUnavailable { isa }));
         assert_eq!((packed.len(), packed.capacity()), (0, 0));
+    }
+}
+
+/// A copy of some keys has their bits, room for more, and memory for these alone.
+#[test]
+fn a_prefix_is_independent() {
+    let problem = Problem::random(Extents::single(3, 40, 9).with_heads([2, 4, 2]), 4);
+    let packed = PackedKeys::from_view(problem.key_view()).unwrap();
+    for (keys, additional, capacity) in [(0, 0, 0), (5, 0, 16), (17, 20, 48), (90, 1, 48)] {
+        let mut prefix = packed.prefix(keys, additional).unwrap();
+        let first = keys.min(40);
+        assert_eq!((prefix.shape(), prefix.capacity()), ([2, 2, first, 9], capacity));
+        prefix.append(keys_from(&problem, first, 40 - first)).unwrap();
+        let found = serial(isas()[0]).compute(problem.query_view(), &prefix).unwrap();
+        assert_same_bits(&problem.compute(&serial(isas()[0])), &found, keys);
+    }
+    assert_eq!(packed.shape(), [2, 2, 40, 9]);
+    assert!(matches!(packed.prefix(1, usize::MAX), Err(Error::Overflow { .. })));
+}
+
+#[test]
+fn keys_are_unpacked_as_they_came() {
+    for (keys, head_dim) in [(40, 9), (16, 1), (0, 9), (7, 0)] {
+        let problem = Problem::random(Extents::single(1, keys, head_dim).with_heads([3, 2, 2]), 5);
+        let packed = PackedKeys::from_view(problem.key_view()).unwrap();
+        let mut rows = vec![f32::NAN; 3 * 2 * keys * head_dim];
+        packed.unpack(&mut rows).unwrap();
+        assert_same_bits(&problem.key, &rows, keys);
+        rows.push(7.0);
+        assert!(matches!(packed.unpack(&mut rows), Err(Error::Length { argument: "rows", .. })));
+    }
+}
+
+/// The keys of a prompt that all beams read.
+#[test]
+fn keys_and_values_of_one_entry_serve_all_entries_of_the_query() {
+    let (batch, heads, kv_heads, rows, head_dim, v_dim) = (3, 4, 2, 3, 12, 5);
+    for keys in [0, 1, 20, 1100] {
+        let query = random(batch * heads * rows * head_dim, 1);
+        let query = TensorRef::new(&query[..], [batch, heads, rows, head_dim]);
+        let key = random(kv_heads * keys * head_dim, 2);
+        let value = random(kv_heads * keys * v_dim, 3);
+        let one_key = TensorRef::new(&key[..], [1, kv_heads, keys, head_dim]);
+        let one_value = TensorRef::new(&value[..], [1, kv_heads, keys, v_dim]);
+        let repeated = |data, columns| {
+            let strides = [0, keys * columns, columns, 1].map(|stride| stride as isize);
+            TensorRef::with_strides(data, [batch, kv_heads, keys, columns], strides)
+        };
+        let (every_key, every_value) = (repeated(&key[..], head_dim), repeated(&value[..], v_dim));
+        let packed = PackedKeys::from_view(one_key).unwrap();
+        for isa in isas() {
+            let attention = Attention::new().isa(isa);
+            let expected = attention.output(query, every_key, every_value).unwrap();
+            let what = format!("{isa}, {keys} keys");
+            let found = attention.output(query, one_key, one_value).unwrap();
+            assert_same_bits(&expected, &found, &what);
+            let found = attention.output(query, &packed, one_value).unwrap();
+            assert_same_bits(&expected, &found, &what);
+            let expected = attention.weights(query, every_key).unwrap();
+            let mut found = vec![0.0; expected.len()];
+            let all_heads = [0, 1, 2, 3];
+            let view = TensorMut::new(&mut found[..], [batch, heads, rows, keys]);
+            let outputs = Outputs::new().weights_of_heads(&all_heads, view);
+            attention.run(query, &packed, outputs, &mut Workspace::new()).unwrap();
+            assert_same_bits(&expected, &found, &what);
+        }
     }
 }

@@ -141,7 +141,7 @@ fn onnx_lengths_are_key_lengths() {
     assert_same(&Call::new().key_lengths(&lengths), &expected);
 }
 
-/// qk_matmul_output_mode 0 the product, 1 with the mask added, 2 after the softcap, 3 the weights.
+/// qk_matmul_output_mode 0 the product, 1 after the softcap, 2 with the mask added, too, 3 the weights.
 #[test]
 fn onnx_output_modes_are_stages() {
     let bias: Vec<f32> = (0..ROWS * KEYS).map(|i| i as f32 / 16.0 - 1.0).collect();

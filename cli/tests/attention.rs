@@ -330,7 +330,7 @@ fn refuses_values_that_do_not_fit() {
     for (contents, expected) in [
         (value(&[2, 2, 6, 6]), ": expected 7 rows (keys) (as the key), found 6"),
         (value(&[2, 4, 7, 6]), ": expected 2 heads (as the key), found 4"),
-        (value(&[1, 2, 7, 6]), ": expected 2 batch entries (as the key), found 1"),
+        (value(&[3, 2, 7, 6]), ": expected 2 batch entries (as the query, or 1), found 3"),
         (value(&[2, 7, 6]), ": expected as many axes as query [2, 4, 5, 9], found [2, 7, 6]"),
         (value(&[7]), " v.npy: expected 2 to 4 axes, found shape [7]"),
         (npy(&npy_header("<f8", "False", &[2, 2]), &[0; 32]), " v.npy: expected f32 ('<f4')"),

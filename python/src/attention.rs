@@ -3,10 +3,9 @@
 use crate::arguments;
 use crate::call::Call;
 use crate::options::Given;
-use crate::result::{AttentionResult, Returns};
-use crate::target::Target;
+use crate::results::{Asked, Results};
 use pyo3::prelude::*;
-use softdot::Outputs;
+use pyo3::types::PyDict;
 
 /// Attention ``softmax(scale · query · keyᵀ) · value``, without the weights in memory.
 ///
@@ -20,14 +19,27 @@ use softdot::Outputs;
 ///     Leading axes may be missing, here and in all other arrays.
 /// key : array, ``[batch, kv_heads, keys, head_dim]``, or :class:`PackedKeys`
 ///     ``q_heads`` is a multiple of ``kv_heads``, and query head ``h`` reads key head
-///     ``h // (q_heads // kv_heads)``.
+///     ``h // (q_heads // kv_heads)``. Keys of one batch entry serve all of the query's.
 /// value : array, ``[batch, kv_heads, keys, v_dim]``
-///     What the weights are the weights of. ``v_dim`` may be any.
+///     What the weights are the weights of. ``v_dim`` may be any, the batch that of the query or 1.
 #[doc = include_str!("options.txt")]
 /// out : writable array, ``[batch, q_heads, query_rows, v_dim]``, optional
 ///     Where the output goes, with any strides that keep its elements apart; it is returned.
-/// returns : {"lse", "weights", "max_logit", "max_weight", "entropy"} or sequence of them, optional
-///     What to return beside the output, of the same pass; see :class:`AttentionResult`.
+/// returns : name or sequence of names, optional
+///     What to return beside the output: "lse", "weights", "max_logit", "max_weight",
+///     "max_weight_key", "entropy", "top_k", "key_mass", "key_max". They come of the same pass; see
+///     :class:`AttentionResult`.
+/// top_k : int, optional
+///     How many weights of each row "top_k" has, 1 to 256.
+/// mass_rows : int or pair of int, optional
+///     The query rows that count for "key_mass" and "key_max": so many of the last ones, or those
+///     from a first to before another; all if not given.
+/// mass_heads : {"query", "kv"}, optional
+///     Whose "key_mass" and "key_max" are: each query head's, or, with "kv", each key head's, over
+///     all query heads that read it.
+/// heads : sequence of int, optional
+///     The query heads whose "weights" are returned, in this order; all if not given. Each costs a
+///     pass of its own.
 /// dtype : {"float32", "float16", "bfloat16"} or a library's type, optional
 ///     The elements of output and weights; those of the query (or of ``out``) if not given.
 /// isa : {"avx512", "avx2", "neon", "scalar"}, optional
@@ -48,12 +60,17 @@ use softdot::Outputs;
 /// ValueError
 ///     For arrays that do not fit each other, negative strides, numbers that are not finite, an
 ///     instruction set that the CPU lacks. Then nothing has been written to ``out``.
+/// MemoryError, RuntimeError
+///     Where there is no memory, or no such number of ``threads``; then, too, nothing has been written.
 #[pyfunction]
 #[pyo3(signature = (
     query, key, value, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None,
-    causal=None, window=None, key_lengths=None, sinks=None, out=None, returns=None, dtype=None,
-    isa=None, threads=None
-))]
+    causal=None, window=None, key_lengths=None, sinks=None, out=None, returns=None, top_k=None,
+    mass_rows=None, mass_heads=None, heads=None, dtype=None, isa=None, threads=None, **others
+), text_signature = "\
+    (query, key, value, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None, \
+    causal=None, window=None, key_lengths=None, sinks=None, out=None, returns=None, top_k=None, \
+    mass_rows=None, mass_heads=None, heads=None, dtype=None, isa=None, threads=None)")]
 #[allow(clippy::too_many_arguments, reason = "Python's keywords, one each")]
 pub fn attention<'py>(
     query: &Bound<'py, PyAny>,
@@ -70,10 +87,16 @@ pub fn attention<'py>(
     sinks: Option<&Bound<'py, PyAny>>,
     out: Option<Bound<'py, PyAny>>,
     returns: Option<&Bound<'py, PyAny>>,
+    top_k: Option<&Bound<'py, PyAny>>,
+    mass_rows: Option<&Bound<'py, PyAny>>,
+    mass_heads: Option<&Bound<'py, PyAny>>,
+    heads: Option<&Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
-    isa: Option<&str>,
+    isa: Option<&Bound<'py, PyAny>>,
     threads: Option<&Bound<'py, PyAny>>,
+    others: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    arguments::no_others("attention", others)?;
     let given = Given {
         scale,
         softcap,
@@ -87,52 +110,15 @@ pub fn attention<'py>(
         isa,
         threads,
     };
-    let has_others = returns.is_some();
-    let returns = returns.map(Returns::parse).transpose()?.unwrap_or_default();
     let dtype = dtype.map(arguments::dtype).transpose()?;
+    let asked = Asked { returns, top_k, mass_rows, mass_heads, heads };
     let call = Call::open(query, key, Some(value), &given)?;
-
-    let mut output = call.result(out, call.v_dim(), dtype)?;
-    let mut weights =
-        returns.weights.then(|| call.new_result(call.keys(), output.dtype())).transpose()?;
-    let mut lse = returns.lse.then(|| call.new_row_result()).transpose()?;
-    let mut max_logit = returns.max_logit.then(|| call.new_row_result()).transpose()?;
-    let mut max_weight = returns.max_weight.then(|| call.new_row_result()).transpose()?;
-    let mut entropy = returns.entropy.then(|| call.new_row_result()).transpose()?;
-
-    let inputs = call.arrays();
-    let mut outputs = Outputs::new().output(output.as_view_mut(&inputs)?);
-    if let Some(weights) = &mut weights {
-        outputs = outputs.weights(weights.as_view_mut(&inputs)?);
+    let wanted = asked.open(&call)?;
+    let output = call.result(out, call.v_dim(), dtype)?;
+    let mut results = Results::new(&call, output, wanted)?;
+    call.run(results.outputs(&call.arrays())?)?;
+    match returns {
+        Some(_) => results.into_result(query.py()),
+        None => results.into_output(),
     }
-    if let Some(lse) = &mut lse {
-        outputs = outputs.lse(lse.as_view_mut(&inputs)?);
-    }
-    if let Some(max_logit) = &mut max_logit {
-        outputs = outputs.max_logit(max_logit.as_view_mut(&inputs)?);
-    }
-    if let Some(max_weight) = &mut max_weight {
-        outputs = outputs.max_weight(max_weight.as_view_mut(&inputs)?);
-    }
-    if let Some(entropy) = &mut entropy {
-        outputs = outputs.entropy(entropy.as_view_mut(&inputs)?);
-    }
-    call.run(outputs)?;
-
-    let output = output.finish()?;
-    if !has_others {
-        return Ok(output);
-    }
-    let finish = |target: Option<Target<'py>>| {
-        target.map(|target| target.finish().map(Bound::unbind)).transpose()
-    };
-    let result = AttentionResult {
-        output: output.unbind(),
-        lse: finish(lse)?,
-        weights: finish(weights)?,
-        max_logit: finish(max_logit)?,
-        max_weight: finish(max_weight)?,
-        entropy: finish(entropy)?,
-    };
-    Ok(Bound::new(query.py(), result)?.into_any())
 }

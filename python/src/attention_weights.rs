@@ -4,6 +4,7 @@ use crate::arguments;
 use crate::call::Call;
 use crate::options::Given;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// Attention weights ``softmax(scale · query · keyᵀ)`` over the keys: each row sums to 1.
 ///
@@ -19,7 +20,7 @@ use pyo3::prelude::*;
 ///     Leading axes may be missing, here and in all other arrays.
 /// key : array, ``[batch, kv_heads, keys, head_dim]``, or :class:`PackedKeys`
 ///     ``q_heads`` is a multiple of ``kv_heads``, and query head ``h`` reads key head
-///     ``h // (q_heads // kv_heads)``.
+///     ``h // (q_heads // kv_heads)``. Keys of one batch entry serve all of the query's.
 #[doc = include_str!("options.txt")]
 /// stage : {"weights", "biased", "capped", "scores"}
 ///     What to compute: the weights; or the logits that the softmax sees; or those before bias,
@@ -45,12 +46,17 @@ use pyo3::prelude::*;
 /// ValueError
 ///     For arrays that do not fit each other, negative strides, numbers that are not finite, an
 ///     instruction set that the CPU lacks. Then nothing has been written to ``out``.
+/// MemoryError, RuntimeError
+///     Where there is no memory, or no such number of ``threads``; then, too, nothing has been written.
 #[pyfunction]
 #[pyo3(signature = (
     query, key, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None, causal=None,
-    window=None, key_lengths=None, sinks=None, stage="weights", out=None, dtype=None, isa=None,
-    threads=None
-))]
+    window=None, key_lengths=None, sinks=None, stage=None, out=None, dtype=None, isa=None,
+    threads=None, **others
+), text_signature = "\
+    (query, key, *, scale=None, softcap=None, bias=None, alibi_slopes=None, mask=None, \
+    causal=None, window=None, key_lengths=None, sinks=None, stage=\"weights\", out=None, \
+    dtype=None, isa=None, threads=None)")]
 #[allow(clippy::too_many_arguments, reason = "Python's keywords, one each")]
 pub fn attention_weights<'py>(
     query: &Bound<'py, PyAny>,
@@ -64,12 +70,14 @@ pub fn attention_weights<'py>(
     window: Option<&Bound<'py, PyAny>>,
     key_lengths: Option<&Bound<'py, PyAny>>,
     sinks: Option<&Bound<'py, PyAny>>,
-    stage: &str,
+    stage: Option<&Bound<'py, PyAny>>,
     out: Option<Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
-    isa: Option<&str>,
+    isa: Option<&Bound<'py, PyAny>>,
     threads: Option<&Bound<'py, PyAny>>,
+    others: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    arguments::no_others("attention_weights", others)?;
     let given = Given {
         scale,
         softcap,
@@ -83,7 +91,7 @@ pub fn attention_weights<'py>(
         isa,
         threads,
     };
-    let stage = arguments::stage(stage)?;
+    let stage = stage.map(arguments::stage).transpose()?.unwrap_or_default();
     let dtype = dtype.map(arguments::dtype).transpose()?;
     let call = Call::open(query, key, None, &given)?;
     let mut result = call.result(out, call.keys(), dtype)?;

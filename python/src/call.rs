@@ -4,9 +4,10 @@ use crate::array::{Array, Dtype};
 use crate::error;
 use crate::key::Key;
 use crate::options::{Given, Options};
-use crate::target::Target;
+use crate::target::{Axes, Target};
+use crate::threads::Place;
 use pyo3::prelude::*;
-use softdot::{Error, KeysValues, Outputs, TensorRef, Workspace};
+use softdot::{Error, KeysValues, Outputs, Workspace};
 
 /// The arguments of a call, which fit each other.
 pub struct Call<'a, 'py> {
@@ -15,8 +16,7 @@ pub struct Call<'a, 'py> {
     key: Key,
     value: Option<Array>,
     options: Options,
-    /// Threads that the work is worth.
-    planned_threads: usize,
+    place: Place,
 }
 
 impl<'a, 'py> Call<'a, 'py> {
@@ -36,33 +36,25 @@ impl<'a, 'py> Call<'a, 'py> {
             key: Key::open(key)?,
             value: value.map(|value| Array::view("value", value)).transpose()?,
             options,
-            planned_threads: 1,
+            place: Place::Caller,
         };
-        call.planned_threads = call.check().map_err(error::to_python)?;
+        call.check().map_err(error::to_python)?;
+        call.place = call.options.threads().place(call.multiply_adds())?;
         Ok(call)
     }
 
-    /// Checks the arguments against each other, and plans.
-    fn check(&self) -> Result<usize, Error> {
-        let attention = self.options.attention();
+    /// Checks the arguments against each other: without outputs, a run does nothing else.
+    fn check(&self) -> Result<(), Error> {
         let query = self.query_array.as_view();
-        let plan = match &self.value {
-            None => attention.plan(query, self.key.as_keys()),
-            Some(value) => {
-                // Without outputs, a run checks and does nothing else.
-                let keys_values = self.keys_values();
-                attention.run(query, keys_values, Outputs::new(), &mut Workspace::new())?;
-                // Plans are made without values: threads are counted for dot products of as many
-                // multiply-adds as there are with them.
-                let [.., v_dim] = value.as_view().shape();
-                let with_values = |[batch, heads, rows, head_dim]: [usize; 4]| {
-                    let columns = head_dim.saturating_add(v_dim);
-                    TensorRef::with_strides(&[0.0f32], [batch, heads, rows, columns], [0; 4])
-                };
-                attention.plan(with_values(query.shape()), with_values(self.key.shape()))
-            }
-        };
-        Ok(plan?.threads)
+        let attention = self.options.attention();
+        attention.run(query, self.keys_values(), Outputs::new(), &mut Workspace::new())
+    }
+
+    /// Of dot products, and of the weights with the values.
+    fn multiply_adds(&self) -> usize {
+        let [batch, heads, rows, head_dim] = self.query_array.as_view().shape();
+        let columns = head_dim.saturating_add(self.v_dim());
+        [batch, heads, rows, self.keys()].into_iter().fold(columns, usize::saturating_mul)
     }
 
     fn keys_values(&self) -> KeysValues<'_> {
@@ -75,6 +67,16 @@ impl<'a, 'py> Call<'a, 'py> {
     /// Keys per head.
     pub fn keys(&self) -> usize {
         self.key.shape()[2]
+    }
+
+    /// Rows of each query head.
+    pub fn query_rows(&self) -> usize {
+        self.query_array.as_view().shape()[2]
+    }
+
+    /// Whether the query, and so each result, has an axis of heads.
+    pub fn has_heads(&self) -> bool {
+        self.query_array.shape().len() > 2
     }
 
     /// Columns of the values.
@@ -109,26 +111,57 @@ impl<'a, 'py> Call<'a, 'py> {
     /// # Errors
     /// Those of [`Target`].
     pub fn new_result(&self, columns: usize, dtype: Dtype) -> PyResult<Target<'py>> {
-        Target::new(self.query, &self.query_array, columns, dtype)
+        self.new_array([None, None, Some(columns)], Axes::All, dtype)
     }
 
-    /// A new array of the query's kind, with one float32 for each query row and no axis of columns.
+    /// A new array of the query's kind, with so many heads, and a column for each key.
     ///
     /// # Errors
     /// Those of [`Target`].
-    pub fn new_row_result(&self) -> PyResult<Target<'py>> {
-        Ok(self.new_result(1, Dtype::Float32)?.without_columns())
+    pub fn new_weights_of_heads(&self, heads: usize, dtype: Dtype) -> PyResult<Target<'py>> {
+        self.new_array([Some(heads), None, Some(self.keys())], Axes::All, dtype)
+    }
+
+    /// A new array of the query's kind, with one element for each query row and no axis of columns.
+    ///
+    /// # Errors
+    /// Those of [`Target`].
+    pub fn new_row_result(&self, dtype: Dtype) -> PyResult<Target<'py>> {
+        self.new_array([None, None, Some(1)], Axes::NoColumns, dtype)
+    }
+
+    /// A new array of the query's kind, with one element for each key of each query head, or of each
+    /// key head, and no axis of rows.
+    ///
+    /// # Errors
+    /// Those of [`Target`].
+    pub fn new_key_result(&self, per_key_head: bool, dtype: Dtype) -> PyResult<Target<'py>> {
+        let heads = per_key_head.then(|| self.key.shape()[1]);
+        self.new_array([heads, Some(1), Some(self.keys())], Axes::NoRows, dtype)
+    }
+
+    /// A new array of the query's kind and shape, but for those of the last three extents that are given.
+    fn new_array(
+        &self,
+        [heads, rows, columns]: [Option<usize>; 3],
+        axes: Axes,
+        dtype: Dtype,
+    ) -> PyResult<Target<'py>> {
+        let mut shape = self.query_array.shape().to_vec();
+        for (own, given) in shape.iter_mut().rev().zip([columns, rows, heads]) {
+            *own = given.unwrap_or(*own);
+        }
+        Target::new(self.query, &self.query_array, &shape, axes, dtype)
     }
 
     /// Computes.
     ///
     /// # Errors
-    /// Those of the library, and of [`Threads::run`](crate::threads::Threads::run).
+    /// Those of the library.
     pub fn run(&self, outputs: Outputs<'_>) -> PyResult<()> {
-        let attention = self.options.attention();
+        let attention = self.options.attention().threads(self.place.threads());
         let (query, keys_values) = (self.query_array.as_view(), self.keys_values());
-        self.options.threads().run(self.query.py(), self.planned_threads, |workspace| {
-            attention.run(query, keys_values, outputs, workspace)
-        })
+        self.place
+            .run(self.query.py(), |workspace| attention.run(query, keys_values, outputs, workspace))
     }
 }

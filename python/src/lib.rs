@@ -7,16 +7,19 @@ mod attention;
 mod attention_weights;
 mod call;
 mod error;
+mod fork;
 mod key;
 mod kind;
 mod options;
 mod packed_keys;
 mod primitives;
 mod result;
+mod results;
 mod target;
 mod threads;
 
 use pyo3::prelude::*;
+use softdot::{Attention, TensorRef};
 
 /// The compiled part of the package softdot.
 #[pymodule(name = "_softdot")]
@@ -39,10 +42,17 @@ mod module {
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
     #[pymodule_init]
-    fn init(_module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
-        super::threads::imported();
-        Ok(())
+    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        super::detect();
+        super::fork::imported(module.py())
     }
+}
+
+/// Lets the library find out about the CPU what it finds out once: not while another thread forks, whose
+/// child would wait for the answer forever. A limit in the environment that is none is the error of calls.
+fn detect() {
+    let view = TensorRef::new(&[0.0f32][..], [1, 1]);
+    let _ = Attention::new().plan(view, view);
 }
 
 /// The name of the instruction set that runs unless a call says otherwise: the widest of this

@@ -18,7 +18,7 @@ pub struct Given<'a, 'py> {
     pub window: Option<&'a Bound<'py, PyAny>>,
     pub key_lengths: Option<&'a Bound<'py, PyAny>>,
     pub sinks: Option<&'a Bound<'py, PyAny>>,
-    pub isa: Option<&'a str>,
+    pub isa: Option<&'a Bound<'py, PyAny>>,
     pub threads: Option<&'a Bound<'py, PyAny>>,
 }
 
@@ -26,14 +26,11 @@ impl Given<'_, '_> {
     /// # Errors
     /// Those of [`Array`] and [`arguments`].
     pub fn open(&self) -> PyResult<Options> {
-        let real = |argument, value: Option<_>| {
-            value.map(|value| arguments::real(argument, value)).transpose()
-        };
-        let row = |argument, row: Option<_>| row.map(|row| Row::open(argument, row)).transpose();
+        let row = |argument, given: Option<_>| given.map(|given| row(argument, given)).transpose();
         Ok(Options {
-            scale: real("scale", self.scale)?,
-            softcap: real("softcap", self.softcap)?,
-            bias: self.bias.map(|bias| Array::view("bias", bias)).transpose()?,
+            scale: self.scale.map(|scale| arguments::real("scale", scale)).transpose()?,
+            softcap: self.softcap.map(arguments::softcap).transpose()?,
+            bias: self.bias.map(|bias| Array::bias("bias", bias)).transpose()?,
             alibi_slopes: row("alibi_slopes", self.alibi_slopes)?,
             mask: self.mask.map(|mask| Array::mask("mask", mask)).transpose()?,
             causal: self.causal.map(arguments::causal).transpose()?,
@@ -51,26 +48,20 @@ pub struct Options {
     scale: Option<f32>,
     softcap: Option<f32>,
     bias: Option<Array>,
-    alibi_slopes: Option<Row>,
+    alibi_slopes: Option<Vec<f32>>,
     mask: Option<Array>,
     causal: Option<Causal>,
     window: Option<(Option<usize>, Option<usize>)>,
     key_lengths: Option<Vec<usize>>,
-    sinks: Option<Row>,
+    sinks: Option<Vec<f32>>,
     isa: Isa,
     threads: Threads,
-}
-
-/// One number for each query head.
-enum Row {
-    Array(Array),
-    Numbers(Vec<f32>),
 }
 
 impl Options {
     /// The library's options.
     pub fn attention(&self) -> Attention<'_> {
-        let mut attention = Attention::new().isa(self.isa).threads(self.threads.of_library());
+        let mut attention = Attention::new().isa(self.isa);
         if let Some(scale) = self.scale {
             attention = attention.scale(scale);
         }
@@ -81,7 +72,7 @@ impl Options {
             attention = attention.bias(bias.as_view());
         }
         if let Some(slopes) = &self.alibi_slopes {
-            attention = attention.alibi_slopes(slopes.as_slice());
+            attention = attention.alibi_slopes(slopes);
         }
         if let Some(mask) = &self.mask {
             attention = attention.mask(mask.as_mask());
@@ -96,7 +87,7 @@ impl Options {
             attention = attention.key_lengths(lengths);
         }
         if let Some(sinks) = &self.sinks {
-            attention = attention.sinks(sinks.as_slice());
+            attention = attention.sinks(sinks);
         }
         attention
     }
@@ -108,31 +99,14 @@ impl Options {
 
     /// Those that are read in place.
     pub fn arrays(&self) -> impl Iterator<Item = &Array> {
-        let rows = [&self.alibi_slopes, &self.sinks].into_iter().flatten();
-        [&self.bias, &self.mask].into_iter().flatten().chain(rows.filter_map(Row::as_array))
+        [&self.bias, &self.mask].into_iter().flatten()
     }
 }
 
-impl Row {
-    fn open(argument: &'static str, row: &Bound<'_, PyAny>) -> PyResult<Self> {
-        if !row.is_instance_of::<PyList>() && !row.is_instance_of::<PyTuple>() {
-            return Array::row(argument, row).map(Row::Array);
-        }
-        let numbers = row.try_iter()?.map(|number| arguments::real(argument, &number?));
-        numbers.collect::<PyResult<_>>().map(Row::Numbers)
+/// One number for each query head, of a list or of any array.
+fn row(argument: &'static str, row: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
+    if !row.is_instance_of::<PyList>() && !row.is_instance_of::<PyTuple>() {
+        return Array::numbers(argument, row);
     }
-
-    fn as_slice(&self) -> &[f32] {
-        match self {
-            Row::Array(array) => array.as_row(),
-            Row::Numbers(numbers) => numbers,
-        }
-    }
-
-    fn as_array(&self) -> Option<&Array> {
-        match self {
-            Row::Array(array) => Some(array),
-            Row::Numbers(_) => None,
-        }
-    }
+    arguments::elements(argument, row.try_iter()?, |number| arguments::real(argument, &number))
 }

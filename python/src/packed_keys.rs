@@ -1,9 +1,12 @@
 //! The class `PackedKeys`.
 
 use crate::arguments::number;
-use crate::array::Array;
+use crate::array::{Array, Dtype};
 use crate::error;
+use crate::fork;
+use crate::kind::Kind;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use softdot::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// has no keys yet.
 ///
 /// A call computes with the keys as they were when it began, whatever other threads append
-/// meanwhile; appending meanwhile copies the keys.
+/// meanwhile; appending meanwhile copies the keys. Keys of one batch entry serve queries of any batch,
+/// as those of a prompt that all beams read. They can be copied and pickled.
 #[pyclass(frozen, module = "softdot")]
 pub struct PackedKeys {
     /// Readers take a reference and leave; who changes the keys has them to itself or copies them.
@@ -24,29 +28,45 @@ pub struct PackedKeys {
 impl PackedKeys {
     /// The keys as they are now.
     pub fn snapshot(&self, py: Python<'_>) -> Arc<softdot::PackedKeys> {
-        py.detach(|| self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        self.locked(py, |keys| keys.clone())
     }
 
-    /// The lock is never taken while attached to Python: whoever holds it may be at work.
-    fn change<R: Send>(
+    /// The lock is never taken while attached to Python: whoever holds it may be at work. Forks wait
+    /// until nobody holds it.
+    fn locked<R: Send>(
         &self,
         py: Python<'_>,
-        change: impl FnOnce(&mut softdot::PackedKeys) -> R + Send,
+        work: impl FnOnce(&mut Arc<softdot::PackedKeys>) -> R + Send,
     ) -> R {
         py.detach(|| {
-            let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            change(Arc::make_mut(&mut keys))
+            let _held_off = fork::hold_off();
+            work(&mut self.keys.lock().unwrap_or_else(PoisonError::into_inner))
         })
     }
 
-    fn try_change(
+    /// Changes the keys, of which the change keeps the first so many, and makes room for more. Where
+    /// readers or a copy share them, it changes a copy of those that it keeps.
+    fn change(
         &self,
         py: Python<'_>,
+        (kept, additional): (usize, usize),
         change: impl FnOnce(&mut softdot::PackedKeys) -> Result<(), Error> + Send,
     ) -> PyResult<()> {
-        self.change(py, change).map_err(error::to_python)
+        self.locked(py, |shared| match Arc::get_mut(shared) {
+            Some(keys) => change(keys),
+            None => {
+                let mut keys = shared.prefix(kept, additional)?;
+                change(&mut keys)?;
+                *shared = Arc::new(keys);
+                Ok(())
+            }
+        })
+        .map_err(error::to_python)
     }
 }
+
+/// A class, the arguments that make one, and what it is told then.
+type Pickled<'py> = (Bound<'py, PyType>, (usize, usize, usize), Bound<'py, PyAny>);
 
 impl From<softdot::PackedKeys> for PackedKeys {
     fn from(keys: softdot::PackedKeys) -> Self {
@@ -87,25 +107,53 @@ impl PackedKeys {
     fn append(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
         let key = Array::view("key", key)?;
         let view = key.as_view();
-        self.try_change(py, |keys| keys.append(view))
+        let [_, _, new_keys, _] = view.shape();
+        self.change(py, (usize::MAX, new_keys), |keys| keys.append(view))
     }
 
     /// Make room for so many more keys per head.
     fn reserve(&self, additional: &Bound<'_, PyAny>) -> PyResult<()> {
         let count = number("additional", additional, 0..=isize::MAX as usize)?;
-        self.try_change(additional.py(), |keys| keys.reserve(count))
+        self.change(additional.py(), (usize::MAX, count), |keys| keys.reserve(count))
     }
 
     /// Keep the first ``keys`` keys of every head; more than there are changes nothing.
     fn truncate(&self, keys: &Bound<'_, PyAny>) -> PyResult<()> {
         let count = number("keys", keys, 0..=isize::MAX as usize)?;
-        self.change(keys.py(), |keys| keys.truncate(count));
-        Ok(())
+        self.change(keys.py(), (count, 0), |keys| {
+            keys.truncate(count);
+            Ok(())
+        })
     }
 
-    /// Keys that are independent of these.
+    /// Keys that are independent of these. They share memory until one of them changes.
     fn copy(&self, py: Python<'_>) -> Self {
         PackedKeys { keys: Mutex::new(self.snapshot(py)) }
+    }
+
+    fn __copy__(&self, py: Python<'_>) -> Self {
+        self.copy(py)
+    }
+
+    fn __deepcopy__(&self, memo: &Bound<'_, PyAny>) -> Self {
+        self.copy(memo.py())
+    }
+
+    /// For pickle: the class, its extents, and the keys as an array of NumPy.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Pickled<'py>> {
+        let py = slf.py();
+        let keys = slf.get().snapshot(py);
+        let [batch, kv_heads, _, head_dim] = keys.shape();
+        let rows = Kind::Numpy.empty(py, &keys.shape(), Dtype::Float32)?;
+        let mut array = Array::result("rows", &rows)?;
+        let elements = array.as_row_mut(&[])?;
+        py.detach(|| keys.unpack(elements)).map_err(error::to_python)?;
+        Ok((slf.get_type(), (batch, kv_heads, head_dim), rows))
+    }
+
+    /// Append the keys of a pickle.
+    fn __setstate__(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.append(key.py(), key)
     }
 
     /// ``(batch, kv_heads, keys, head_dim)``.

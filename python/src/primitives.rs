@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use softdot::Primitives;
 
 /// Heads that have slopes at most, so that a slip of the pen does not fill the memory.
-const MOST_HEADS: usize = 1 << 20;
+const MOST_HEADS: usize = 1 << 16;
 
 /// The standard slopes of ALiBi for any number of heads, for the option ``alibi_slopes``.
 ///
@@ -28,7 +28,7 @@ pub fn dot(
     py: Python<'_>,
     a: &Bound<'_, PyAny>,
     b: &Bound<'_, PyAny>,
-    isa: Option<&str>,
+    isa: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<f32> {
     let isa = arguments::isa(isa)?;
     let (a, b) = (Array::row("a", a)?, Array::row("b", b)?);
@@ -48,7 +48,7 @@ pub fn scaled_softmax<'py>(
     row: &Bound<'py, PyAny>,
     scale: &Bound<'py, PyAny>,
     out: Option<Bound<'py, PyAny>>,
-    isa: Option<&str>,
+    isa: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (scale, isa) = (arguments::real("scale", scale)?, arguments::isa(isa)?);
     let input = Array::row("row", row)?;

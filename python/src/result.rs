@@ -12,7 +12,11 @@ pub struct Returns {
     pub weights: bool,
     pub max_logit: bool,
     pub max_weight: bool,
+    pub max_weight_key: bool,
     pub entropy: bool,
+    pub top_k: bool,
+    pub key_mass: bool,
+    pub key_max: bool,
 }
 
 impl Returns {
@@ -39,11 +43,15 @@ impl Returns {
             "weights" => &mut self.weights,
             "max_logit" => &mut self.max_logit,
             "max_weight" => &mut self.max_weight,
+            "max_weight_key" => &mut self.max_weight_key,
             "entropy" => &mut self.entropy,
+            "top_k" => &mut self.top_k,
+            "key_mass" => &mut self.key_mass,
+            "key_max" => &mut self.key_max,
             _ => {
                 return Err(PyValueError::new_err(format!(
-                    "returns: expected any of lse, weights, max_logit, max_weight, entropy, \
-                     found {name:?}"
+                    "returns: expected any of lse, weights, max_logit, max_weight, max_weight_key, \
+                     entropy, top_k, key_mass, key_max, found {name:?}"
                 )));
             }
         };
@@ -67,7 +75,8 @@ pub struct AttentionResult {
     /// ``weight = exp(logit - lse)``. float32, ``[batch, q_heads, query_rows]``; -inf for rows that
     /// attend to nothing.
     pub lse: Option<Py<PyAny>>,
-    /// The weights, ``[batch, q_heads, query_rows, keys]``, of the output's element type.
+    /// The weights, ``[batch, q_heads, query_rows, keys]``, of the output's element type. With
+    /// ``heads``, ``[batch, len(heads), query_rows, keys]``.
     pub weights: Option<Py<PyAny>>,
     /// The largest logit that each row attends to, without the sink. float32,
     /// ``[batch, q_heads, query_rows]``; -inf for rows that attend to no key.
@@ -75,9 +84,22 @@ pub struct AttentionResult {
     /// The largest weight of each row. float32, ``[batch, q_heads, query_rows]``; 0 for rows that
     /// attend to no key.
     pub max_weight: Option<Py<PyAny>>,
+    /// The key of each row's largest weight, of several the lowest. int64,
+    /// ``[batch, q_heads, query_rows]``; -1 if no weight is above 0.
+    pub max_weight_key: Option<Py<PyAny>>,
     /// The entropy of each row's weights in nats: 0 for a row that attends to one key alone, ``ln(n)``
     /// for equal weights on n keys. float32, ``[batch, q_heads, query_rows]``.
     pub entropy: Option<Py<PyAny>>,
+    /// The largest weights of each row and their keys, a named tuple ``(weights, keys)`` of float32
+    /// and int64, ``[batch, q_heads, query_rows, top_k]``: the largest first, of equal ones the lower
+    /// key; weights of 0 with key -1 where fewer are above 0.
+    pub top_k: Option<Py<PyAny>>,
+    /// The weights that each key received, summed over the rows ``mass_rows``. float64,
+    /// ``[batch, q_heads, keys]``, or ``[batch, kv_heads, keys]`` with ``mass_heads="kv"``.
+    pub key_mass: Option<Py<PyAny>>,
+    /// The largest weight that each key received from the rows ``mass_rows``. float32, of the shape of
+    /// ``key_mass``.
+    pub key_max: Option<Py<PyAny>>,
 }
 
 #[pymethods]
@@ -88,7 +110,11 @@ impl AttentionResult {
             ("weights", &self.weights),
             ("max_logit", &self.max_logit),
             ("max_weight", &self.max_weight),
+            ("max_weight_key", &self.max_weight_key),
             ("entropy", &self.entropy),
+            ("top_k", &self.top_k),
+            ("key_mass", &self.key_mass),
+            ("key_max", &self.key_max),
         ];
         let there = others.iter().filter(|(_, result)| result.is_some()).map(|(name, _)| *name);
         let names: Vec<&str> = ["output"].into_iter().chain(there).collect();

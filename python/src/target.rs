@@ -1,11 +1,11 @@
 //! Where a result goes.
 
-use crate::array::{Array, Dtype};
+use crate::array::{Array, Dtype, OfDtype};
 use crate::kind::Kind;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyEllipsis;
-use softdot::ViewMut;
+use pyo3::types::{PyEllipsis, PySlice};
+use softdot::{TensorMut, ViewMut};
 
 /// Memory for a result, and what Python gets of it.
 pub struct Target<'py> {
@@ -13,7 +13,17 @@ pub struct Target<'py> {
     array: Array,
     /// What made the object; `None` if the caller did.
     kind: Option<Kind<'py>>,
-    has_columns: bool,
+    axes: Axes,
+}
+
+/// Which axes Python gets of those that the library writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axes {
+    All,
+    /// All but the columns, of which there is one.
+    NoColumns,
+    /// All but the rows, of which there is one.
+    NoRows,
 }
 
 impl<'py> Target<'py> {
@@ -29,32 +39,24 @@ impl<'py> Target<'py> {
                 "out: expected an array of {dtype} (as dtype), found {found}"
             )));
         }
-        Ok(Target { object: out, array, kind: None, has_columns: true })
+        Ok(Target { object: out, array, kind: None, axes: Axes::All })
     }
 
-    /// A new array of the query's kind and shape, but for its columns.
+    /// A new array of the query's kind.
     ///
     /// # Errors
     /// Those of the library that makes it.
     pub fn new(
         query: &Bound<'py, PyAny>,
         opened: &Array,
-        columns: usize,
+        shape: &[usize],
+        axes: Axes,
         dtype: Dtype,
     ) -> PyResult<Self> {
         let kind = Kind::of(query, opened.dtype())?;
-        let mut shape = opened.shape().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = columns;
-        }
-        let object = kind.empty(query.py(), &shape, dtype)?;
-        let array = Array::view("out", &object)?;
-        Ok(Target { object, array, kind: Some(kind), has_columns: true })
-    }
-
-    /// The same memory, but Python gets an array without the axis of columns, of which there is one.
-    pub fn without_columns(self) -> Self {
-        Target { has_columns: false, ..self }
+        let object = kind.empty(query.py(), shape, dtype)?;
+        let array = Array::result("out", &object)?;
+        Ok(Target { object, array, kind: Some(kind), axes })
     }
 
     /// What the elements are.
@@ -70,17 +72,27 @@ impl<'py> Target<'py> {
         self.array.as_view_mut(inputs)
     }
 
+    /// The memory to write to, all 0.
+    ///
+    /// # Errors
+    /// Those of [`Array::as_view_mut`].
+    pub fn as_zeros_mut<T: OfDtype>(&mut self, inputs: &[&Array]) -> PyResult<TensorMut<'_, T>> {
+        self.array.as_zeros_mut(inputs)
+    }
+
     /// The array, once it has been written.
     ///
     /// # Errors
     /// Those of the library that it is of.
     pub fn finish(self) -> PyResult<Bound<'py, PyAny>> {
-        let Target { object, array, kind, has_columns } = self;
+        let Target { object, array, kind, axes } = self;
         let dtype = array.dtype();
         drop(array);
-        let object = match has_columns {
-            true => object,
-            false => object.get_item((PyEllipsis::get(object.py()), 0))?,
+        let every = PyEllipsis::get(object.py());
+        let object = match axes {
+            Axes::All => object,
+            Axes::NoColumns => object.get_item((every, 0))?,
+            Axes::NoRows => object.get_item((every, 0, PySlice::full(object.py())))?,
         };
         match kind {
             Some(kind) => kind.wrap(object, dtype),

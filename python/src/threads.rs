@@ -2,9 +2,10 @@
 
 use crate::arguments;
 use crate::error;
-use pyo3::exceptions::PyValueError;
+use crate::fork::is_forked;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use softdot::{Error, Workspace};
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -41,55 +42,74 @@ impl Threads {
         }
     }
 
-    /// The library's choice.
-    pub fn of_library(self) -> softdot::Threads {
+    /// Where a call of so many multiply-adds is to run: waking threads costs more than little work.
+    ///
+    /// # Errors
+    /// `RuntimeError` if as many threads as were asked for cannot be started. Where there are none of
+    /// those that nobody asked for, the caller's thread does the work.
+    pub fn place(self, multiply_adds: usize) -> PyResult<Place> {
+        if multiply_adds < softdot::Threads::SERIAL_WORK {
+            return Ok(Place::Caller);
+        }
         match self {
-            Threads::Count(1) => softdot::Threads::Serial,
-            Threads::All | Threads::Count(_) => softdot::Threads::Pool,
+            Threads::Count(1) => Ok(Place::Caller),
+            Threads::Count(count) => match pool(count) {
+                Ok(pool) => Ok(Place::Pool(pool)),
+                Err(error) => Err(PyRuntimeError::new_err(format!(
+                    "threads: expected {count} that can be started, found fewer: {error}"
+                ))),
+            },
+            Threads::All if has_global_pool() => Ok(Place::GlobalPool),
+            Threads::All => Ok(pool(0).map_or(Place::Caller, Place::Pool)),
+        }
+    }
+}
+
+/// Where a call runs.
+pub enum Place {
+    /// On the caller's thread alone.
+    Caller,
+    /// On the caller's thread and rayon's own pool.
+    GlobalPool,
+    /// On this pool.
+    Pool(Arc<ThreadPool>),
+}
+
+impl Place {
+    /// The library's choice. Without a pool, it is not to look for one: rayon panics, then and ever
+    /// after, where it cannot start its own.
+    pub fn threads(&self) -> softdot::Threads {
+        match self {
+            Place::Caller => softdot::Threads::Serial,
+            Place::GlobalPool | Place::Pool(_) => softdot::Threads::Pool,
         }
     }
 
-    /// Runs a computation that has been planned for so many threads.
+    /// Runs a computation.
     ///
     /// # Errors
-    /// Those of the library, and threads that cannot be started.
+    /// Those of the library.
     pub fn run(
-        self,
+        &self,
         py: Python<'_>,
-        planned: usize,
         compute: impl FnOnce(&mut Workspace) -> Result<(), Error> + Send,
     ) -> PyResult<()> {
-        // Waking a pool's threads costs more than work that was planned for one; but where rayon's
-        // own pool has no more, the plan says nothing about the work.
-        let small = || planned == 1 && rayon::current_num_threads() > 1;
-        let pool = match self {
-            Threads::Count(1) => None,
-            Threads::Count(_) if small() => None,
-            Threads::Count(count) => Some(pool(count)?),
-            Threads::All if planned == 1 || !is_forked() => None,
-            Threads::All => Some(pool(0)?),
-        };
         py.detach(|| {
-            WORKSPACE.with_borrow_mut(|workspace| match pool {
-                Some(pool) => pool.install(|| compute(workspace)),
-                None => compute(workspace),
+            WORKSPACE.with_borrow_mut(|workspace| match self {
+                Place::Caller | Place::GlobalPool => compute(workspace),
+                Place::Pool(pool) => pool.install(|| compute(workspace)),
             })
         })
         .map_err(error::to_python)
     }
 }
 
-/// The process that the module was imported in. rayon's global pool may have been started there, by
-/// any call, and in a fork of it none of the pool's threads are.
-static IMPORTED_IN: OnceLock<u32> = OnceLock::new();
-
-/// To be called when the module is imported.
-pub fn imported() {
-    IMPORTED_IN.get_or_init(std::process::id);
-}
-
-fn is_forked() -> bool {
-    IMPORTED_IN.get().is_some_and(|&process| process != std::process::id())
+/// Whether rayon's own pool is there, or could be started now. In a fork none of its threads are. If it
+/// could not be started once, it never can.
+fn has_global_pool() -> bool {
+    static STARTED: OnceLock<bool> = OnceLock::new();
+    let start = || ThreadPoolBuilder::new().build_global().is_ok();
+    !is_forked() && *STARTED.get_or_init(start)
 }
 
 /// The pools that were used last, with their numbers of threads.
@@ -102,7 +122,7 @@ struct Pools {
 ///
 /// The lock is only held while attached to Python, and so is a fork by Python: no child finds it
 /// locked.
-fn pool(count: usize) -> PyResult<Arc<ThreadPool>> {
+fn pool(count: usize) -> Result<Arc<ThreadPool>, ThreadPoolBuildError> {
     static POOLS: Mutex<Pools> = Mutex::new(Pools { process: 0, latest: Vec::new() });
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
     let process = std::process::id();
@@ -114,10 +134,7 @@ fn pool(count: usize) -> PyResult<Arc<ThreadPool>> {
     if let Some(index) = pools.latest.iter().position(|(threads, _)| *threads == count) {
         return Ok(pools.latest[index].1.clone());
     }
-    let built = ThreadPoolBuilder::new().num_threads(count).build();
-    let built = built.map_err(|error| {
-        PyValueError::new_err(format!("threads: {count} could not be started: {error}"))
-    })?;
+    let built = ThreadPoolBuilder::new().num_threads(count).build()?;
     if pools.latest.len() == KEPT_POOLS {
         pools.latest.remove(0);
     }

@@ -26,7 +26,8 @@ def test_the_examples_of_the_document_run(tmp_path, monkeypatch):
             continue
         exec(compile(example, str(DOCUMENT), "exec"), names)
     assert names["output"].shape == (2, 12, 128, 64)
-    assert names["result"].lse.shape == (2, 12, 128)
+    assert names["kept"].shape == (2, 4, 256)
+    assert names["keys"].shape == (2, 12, 128, 8)
     assert names["result"].max_logit is None
     assert (tmp_path / "map.png").exists()
     assert len(names["cache"]) == 2

@@ -113,8 +113,16 @@ def test_torch():
 def test_torch_that_wants_gradients_is_refused():
     torch = pytest.importorskip("torch")
     query = torch.ones(2, 8, requires_grad=True)
-    with pytest.raises(TypeError, match=r"^query: .*gradient \(detach\(\)\)"):
+    with pytest.raises(TypeError, match=r"^query: .*gradient \(detach\(\), or torch.no_grad\(\)\)"):
         softdot.attention_weights(query, torch.ones(3, 8))
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            parameter = torch.nn.Parameter(query)
+            out = torch.empty(2, 3, requires_grad=True)
+            assert softdot.attention_weights(parameter, torch.ones(3, 8), out=out) is out
+            found = softdot.attention_weights(query, torch.nn.Parameter(torch.ones(3, 8)))
+            assert torch.equal(found, out)
+            assert not found.requires_grad
     assert softdot.attention_weights(query.detach(), torch.ones(3, 8)).shape == (2, 3)
 
 
@@ -138,6 +146,24 @@ def test_torch_elsewhere_is_refused_in_one_line():
     with pytest.raises(TypeError, match="^query: Tensor: .*meta") as caught:
         softdot.attention_weights(torch.ones(2, 8, device="meta"), torch.ones(3, 8))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*(nested|Sparse CSR).*")
+def test_torch_that_is_not_dense_is_refused_in_words():
+    torch = pytest.importorskip("torch")
+    query, key = torch.ones(2, 3, 8), torch.ones(2, 5, 8)
+    nested = torch.nested.nested_tensor([query[0], query[1, :2]], layout=torch.jagged)
+    strided = torch.nested.nested_tensor([query[0], query[1, :2]])
+    for tensor, message in [
+        (nested, "^query: NestedTensor: expected a dense tensor, found a nested one$"),
+        (strided, "^query: Tensor: expected a dense tensor, found a nested one$"),
+        (query.to_sparse(), "^query: Tensor: expected a dense .*found one of torch.sparse_coo$"),
+        (query[0].to_sparse_csr(), "^query: Tensor: .*found one of torch.sparse_csr$"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            softdot.attention_weights(tensor, key)
+    with pytest.raises(TypeError, match="^key: Tensor: .*found one without memory .*torch.vmap"):
+        torch.vmap(lambda key: softdot.attention_weights(query, key))(key[None])
 
 
 def test_jax():

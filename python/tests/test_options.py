@@ -25,6 +25,9 @@ OPTIONS = {
     "alibi_slopes, an array": {"alibi_slopes": numpy.array(SLOPES, "float32")},
     "sinks": {"sinks": SINKS},
     "sinks, a list": {"sinks": SINKS.tolist()},
+    "bias of keys": {"bias": BIAS[0, 0, 0]},
+    "bias of one axis for all keys": {"bias": BIAS[0, 0, 0, :1]},
+    "mask of one axis": {"mask": MASK[0, 0, 0]},
     "no sinks": {"sinks": [-numpy.inf] * 4},
     "causal top-left": {"causal": "top-left"},
     "causal bottom-right": {"causal": "bottom-right"},
@@ -106,7 +109,7 @@ def with_a_two(mask):
 @pytest.mark.parametrize(
     ("option", "error", "message"),
     [
-        ({"softcap": 0.0}, ValueError, "^softcap: expected a finite number above 0, found 0"),
+        ({"softcap": -1}, ValueError, "^softcap: expected a finite number above 0, found -1"),
         ({"bias": BIAS[..., :39]}, ValueError, "^bias: expected 40 columns .* found 39"),
         ({"bias": MASK}, TypeError, "^bias: expected an array of float32 .*, found bool"),
         ({"bias": BIAS[..., ::-1]}, ValueError, "^bias: expected strides of at least 0"),
@@ -118,17 +121,29 @@ def with_a_two(mask):
         ({"alibi_slopes": ["a"] * 4}, TypeError, "^alibi_slopes: expected a real number, found str"),
         ({"sinks": [True] * 4}, TypeError, "^sinks: expected a real number, found bool"),
         ({"softcap": True}, TypeError, "^softcap: expected a real number, found bool"),
-        ({"alibi_slopes": SINKS[::2]}, ValueError, "^alibi_slopes: expected elements without gaps"),
-        ({"sinks": SINKS.astype("float64")}, TypeError, "^sinks: .*float32, found float64"),
-        ({"sinks": SINKS[None]}, ValueError, "^sinks: expected 1 axis, found 2"),
+        ({"softcap": 0}, ValueError, "^softcap: expected .* or None for no cap, found 0"),
+        ({"softcap": 1e39}, ValueError, "^softcap: expected a number that float32 has, found 1e[+]39"),
+        ({"bias": BIAS[None]}, ValueError, "^bias: expected 1 to 4 axes, found 5"),
+        ({"mask": numpy.array(True)}, ValueError, "^mask: expected 1 to 4 axes, found 0"),
+        ({"mask": MASK[0, 0, 0, :39]}, ValueError, "^mask: expected 40 columns .*found 39"),
+        ({"alibi_slopes": SINKS[::2]}, ValueError, "^alibi_slopes: expected .* 4, found length 2"),
+        ({"sinks": SINKS.astype("int32")}, TypeError, "^sinks: .* or float64, found int32"),
+        ({"sinks": SINKS.reshape(2, 2)}, ValueError, "^sinks: .*along 1 axis, found shape .2, 2."),
+        ({"sinks": numpy.array(1, "float32")}, ValueError, "^sinks: expected 1 to 4 axes, found 0"),
+        ({"sinks": [1e39, 0, 0, 0]}, ValueError, "^sinks: .*float32 has, found 1e[+]39"),
+        ({"sinks": numpy.array([0, 0, -1e39, 0])}, ValueError, "^sinks: .*float32 has, found -1e39"),
         ({"causal": "left"}, ValueError, '^causal: expected top-left, .*found "left"'),
-        ({"causal": True}, TypeError, "^causal: expected .*bottom-right.*, found True"),
+        ({"causal": True}, TypeError, "^causal: .*bottom-right.*True is the first in torch.*, found True"),
+        ({"causal": False}, TypeError, "^causal: expected .*None is not causal.*, found False"),
+        ({"is_causal": True}, TypeError, r"^attention_weights\(\) got .*'is_causal' .*causal='top-left'"),
+        ({"attn_mask": MASK}, TypeError, "'attn_mask' .here it is mask for bool, bias for"),
         ({"causal": 1 << 70}, ValueError, "^causal: expected .*, found 1180591620717411303424"),
         ({"causal": 0.5}, TypeError, "^causal: expected .*, found 0.5"),
         ({"window": 5}, TypeError, "^window: expected a pair .*, found 5"),
         ({"window": (1, 2, 3)}, TypeError, "^window: expected a pair"),
         ({"window": (True, None)}, TypeError, "^window: expected a whole number, found bool"),
-        ({"window": (-1, None)}, ValueError, "^window: expected a number from 0 .*found -1"),
+        ({"window": (-1, None)}, ValueError, "^window: expected .* or None for unbounded, found -1"),
+        ({"window": (0, -1)}, ValueError, "^window: expected .* or None for unbounded, found -1"),
         ({"key_lengths": [41, 0]}, ValueError, "^key_lengths: expected at most 40 .*found 41"),
         ({"key_lengths": [1]}, ValueError, "^key_lengths: expected one for each batch entry"),
         ({"key_lengths": [1, -1]}, ValueError, "^key_lengths: expected a number from 0"),
@@ -141,6 +156,57 @@ def test_errors(option, error, message):
     with pytest.raises(error, match=message):
         softdot.attention_weights(QUERY, KEY, out=out, **option)
     assert (out == 7).all()
+
+
+def four(array):
+    """One number for each head, from among others, in any order."""
+    memory = numpy.full((4, 3), numpy.nan, array.dtype)
+    memory[:, 1] = array[::-1]
+    return memory[::-1, 1]
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("option", ["sinks", "alibi_slopes"])
+def test_numbers_of_heads_are_of_any_float_type(option, name):
+    dtype = getattr(pytest.importorskip("ml_dtypes"), name, name)
+    numbers_of_heads = (SINKS.astype("float64") / 3).astype(dtype)
+    nearest = numbers_of_heads.astype("float32")
+    expected = softdot.attention_weights(QUERY, KEY, **{option: nearest})
+    shapes = [(4,), (4, 1), (1, 4), (1, 4, 1, 1), (1, 1, 1, 4)]
+    for array in [four(numbers_of_heads), *(numbers_of_heads.reshape(s) for s in shapes)]:
+        found = softdot.attention_weights(QUERY, KEY, **{option: array})
+        assert found.tobytes() == expected.tobytes()
+    found = softdot.attention_weights(QUERY, KEY, **{option: [float(n) for n in numbers_of_heads]})
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "bfloat16", "float64"])
+def test_parameters_of_torch(name):
+    torch = pytest.importorskip("torch")
+    sinks = torch.nn.Parameter(torch.from_numpy(SINKS).to(getattr(torch, name))[None, :, None, None])
+    expected = softdot.attention_weights(QUERY, KEY, sinks=sinks.detach().flatten().float())
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            found = softdot.attention_weights(QUERY, KEY, sinks=sinks)
+            assert found.tobytes() == expected.tobytes()
+    with pytest.raises(TypeError, match=r"^sinks: Parameter: .*gradient \(detach\(\), or torch.no_grad"):
+        softdot.attention_weights(QUERY, KEY, sinks=sinks)
+
+
+def test_sinks_of_a_head_without_others():
+    query = QUERY[:1, :1]
+    found = softdot.attention_weights(query, KEY[:1, :1], sinks=numpy.ones((1, 1, 1, 1)))
+    expect_close(found, attention(query, KEY[:1, :1], sinks=[1.0]))
+
+
+@pytest.mark.parametrize("argument", ["query", "key", "bias", "mask", "sinks", "alibi_slopes", "key_lengths", "out"])
+def test_masked_arrays_are_refused(argument):
+    arguments = {"query": QUERY, "key": KEY, "bias": BIAS, "mask": MASK, "sinks": SINKS}
+    arguments |= {"alibi_slopes": SINKS, "key_lengths": numpy.array([40, 3])}
+    arguments["out"] = numpy.full((2, 4, 7, 40), 7, "float32")
+    arguments[argument] = numpy.ma.masked_array(arguments[argument], mask=False)
+    with pytest.raises(TypeError, match=f"^{argument}: expected an array without a mask .*MaskedArray"):
+        softdot.attention_weights(**arguments)
 
 
 def test_an_out_that_shares_memory_with_the_bias():

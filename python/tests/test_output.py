@@ -209,7 +209,8 @@ def test_jax():
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"value": VALUE[:1]}, ValueError, "^value: expected 2 batch entries .as the key., found 1"),
+        ({"value": VALUE[[0, 1, 0]]}, ValueError, "^value: expected 2 batch entries .*, or 1.*found 3"),
+        ({"key": KEY[[0, 1, 0]]}, ValueError, "^key: expected 2 batch entries .*, or 1.*found 3"),
         ({"value": VALUE[:, :1]}, ValueError, "^value: expected 2 heads .as the key., found 1"),
         ({"value": VALUE[:, :, 1:]}, ValueError, "^value: expected 40 rows .keys. .*found 39"),
         ({"value": VALUE[..., ::-1]}, ValueError, "^value: expected strides of at least 0"),
@@ -220,7 +221,7 @@ def test_jax():
         ({"out": numpy.full((2, 4, 7, 11), 7, "float32")}, ValueError, "^out: .*12 columns .v_dim"),
         ({"dtype": "float16"}, ValueError, "^out: expected an array of float16 .as dtype."),
         ({"returns": "output"}, ValueError, '^returns: expected any of lse, .*, found "output"'),
-        ({"returns": ["lse", "sum"]}, ValueError, '^returns: .*weights, max_logit, max_weight, entropy, found "sum"'),
+        ({"returns": ["lse", "sum"]}, ValueError, '^returns: .*max_weight_key, entropy, top_k, key_mass, key_max, found "sum"'),
         ({"returns": 1}, TypeError, "^returns: expected a name or .*, found int"),
         ({"returns": ["lse", 1]}, TypeError, "^returns: .*, found int"),
         ({"isa": "sse"}, ValueError, "^isa: "),

@@ -1,5 +1,11 @@
 """``PackedKeys``: the same bits as the keys that went in."""
 
+import copy
+import os
+import pickle
+import signal
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy
@@ -51,6 +57,97 @@ def test_a_copy_is_independent():
     packed.truncate(1)
     assert (len(packed), len(copy)) == (1, 100)
     assert repr(packed) == "PackedKeys(shape=(2, 4, 1, 16))"
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda packed: pickle.loads(pickle.dumps(packed))]
+)
+@pytest.mark.parametrize("keys", [0, 1, 50])
+def test_copies_and_pickles(copied, keys):
+    packed = softdot.PackedKeys.from_view(KEY[:, :, :keys])
+    same = copied(packed)
+    same.append(KEY[:, :, keys:])
+    assert (len(packed), same.shape) == (keys, KEY.shape)
+    for found, expected in [(packed, KEY[:, :, :keys]), (same, KEY)]:
+        weights = softdot.attention_weights(QUERY, found)
+        assert weights.tobytes() == softdot.attention_weights(QUERY, expected).tobytes()
+
+
+def test_a_copy_of_many_keys_is_cut_short_in_memory_for_few():
+    packed = softdot.PackedKeys.from_view(KEY)
+    copied = packed.copy()
+    copied.truncate(5)
+    assert (copied.shape, copied.capacity) == ((2, 4, 5, 16), 16)
+    assert packed.shape == KEY.shape
+    packed.copy().reserve(1)
+    assert packed.capacity == 64
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as on Linux")
+def test_copies_without_memory_are_a_memory_error(run_python):
+    answer = run_python(
+        """
+import resource, numpy, softdot
+key = numpy.ones((1, 1 << 20, 64), "float32")
+packed = softdot.PackedKeys.from_view(key)
+del key
+copy = packed.copy()
+used = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize"))
+limit = (used << 10) + (64 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+one = numpy.ones((1, 1, 64), "float32")
+for change in (lambda: copy.append(one), lambda: copy.reserve(1 << 21), lambda: copy.truncate(1 << 19)):
+    try:
+        change()
+    except MemoryError as error:
+        print(str(error).split(":")[0], len(copy))
+copy.truncate(5)
+print(len(copy), len(packed))
+""",
+        OPENBLAS_NUM_THREADS="1",
+    )
+    assert answer.stderr == ""
+    assert answer.stdout.splitlines() == [*["packed keys 1048576"] * 3, "5 1048576"]
+
+
+@pytest.mark.parametrize("wrap", [lambda key: key, softdot.PackedKeys.from_view])
+def test_keys_and_values_of_one_entry_serve_all_beams(wrap):
+    query, value = numbers(4, 8, 3, 16), numbers(1, 4, 50, 12, seed=2)
+    key = wrap(KEY[:1])
+    everywhere = [numpy.ascontiguousarray(array.repeat(4, 0)) for array in (KEY[:1], value)]
+    expected = softdot.attention(query, *everywhere, returns=("weights", "key_mass"))
+    for values in (value, everywhere[1]):
+        found = softdot.attention(query, key, values, returns=("weights", "key_mass"))
+        for name in ("output", "weights", "key_mass"):
+            assert getattr(found, name).tobytes() == getattr(expected, name).tobytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork.*")
+def test_forks_while_another_thread_appends():
+    packed, done = softdot.PackedKeys(2, 4, 16), threading.Event()
+    portion = numpy.ones((2, 4, 2000, 16), "float32")
+
+    def append():
+        while not done.is_set():
+            packed.append(portion)
+            packed.truncate(0 if len(packed) > 100_000 else len(packed))
+
+    worker = threading.Thread(target=append)
+    worker.start()
+    try:
+        for _ in range(30):
+            child = os.fork()
+            if child == 0:
+                # Killed by its alarm where it would wait for a thread that it does not have.
+                signal.alarm(30)
+                before = len(packed)
+                packed.append(portion)
+                os._exit(0 if len(packed) == before + 2000 and before % 2000 == 0 else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        done.set()
+        worker.join()
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,52 @@ def test_two_tokens_are_no_pair():
     assert labels(axes.yaxis) == labels(axes.xaxis) == ["to", "be"]
 
 
+#: Tokens, and what is seen of them.
+TEXTS = {
+    "$$": "$$",
+    "$x^2$": "$x^2$",
+    r"\frac": r"\frac",
+    "<|end|>": "<|end|>",
+    "&amp;": "&amp;",
+    "%_{}#~": "%_{}#~",
+    "\n\t\0\x1b": r"\n\t\x00\x1b",
+    "\ud800": r"\ud800",
+    "\u202e\u2028": r"\u202e\u2028",
+    "": "",
+    " the": " the",
+    "שלום": "שלום",
+    "😀": "😀",
+}
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
+@pytest.mark.parametrize("usetex", [False, True])
+def test_tokens_are_text(usetex):
+    count = len(TEXTS)
+    with matplotlib.rc_context({"text.usetex": usetex}):
+        axes = softdot.plot_weights(weights(count, count), list(TEXTS))
+        assert labels(axes.xaxis) == labels(axes.yaxis) == list(TEXTS.values())
+        for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+            assert not label.get_parse_math()
+            assert not label.get_usetex()
+    if not usetex:
+        axes.figure.canvas.draw()
+
+
+def test_many_tokens_are_labelled_now_and_then():
+    tokens = [str(number) for number in range(10_000)]
+    axes = softdot.plot_weights(weights(2, 10_000), (["x", "y"], tokens))
+    assert labels(axes.xaxis) == tokens[::100]
+    assert list(axes.get_xticks()) == list(range(0, 10_000, 100))
+    axes.figure.canvas.draw()
+
+
+def test_a_masked_array_is_refused():
+    masked = numpy.ma.masked_array(weights(), mask=numpy.eye(3, dtype=bool))
+    with pytest.raises(TypeError, match="^weights: expected an array without a mask"):
+        softdot.plot_weights(masked)
+
+
 def test_on_axes_that_are_there():
     figure, axes = pyplot.subplots()
     assert softdot.plot_weights(weights(), ax=axes) is axes

@@ -150,3 +150,40 @@ while len(os.listdir("/proc/self/task")) > main + all_threads + pools:
         OPENBLAS_NUM_THREADS="1",
     )
     assert answer.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are made impossible as on Linux")
+@pytest.mark.parametrize("first", ["None", "2"])
+def test_where_no_thread_can_be_started(run_python, first):
+    """Threads have larger stacks here than there is memory, then not."""
+    answer = run_python(
+        """
+import resource, sys, numpy, softdot
+array = numpy.ones((4, 300, 64), "float32")
+expected = softdot.attention_weights(array, array, threads=1)
+used = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize"))
+unlimited = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, ((used << 10) + (256 << 20), unlimited[1]))
+for threads in (eval(sys.argv[1]), None, 2, None, 1):
+    try:
+        print(threads, (softdot.attention_weights(array, array, threads=threads) == expected).all())
+    except RuntimeError as error:
+        print(threads, error)
+resource.setrlimit(resource.RLIMIT_AS, unlimited)
+for threads in (2, None):
+    print(threads, (softdot.attention_weights(array, array, threads=threads) == expected).all())
+""",
+        first,
+        RUST_MIN_STACK=str(512 << 20),
+        RAYON_NUM_THREADS="3",
+        OPENBLAS_NUM_THREADS="1",
+    )
+    assert answer.stderr == ""
+    lines = answer.stdout.splitlines()
+    limited, recovered = lines[:5], lines[5:]
+    assert recovered == ["2 True", "None True"]
+    for line, threads in zip(limited, [first, "None", "2", "None", "1"], strict=True):
+        if threads == "2":
+            assert line.startswith("2 threads: expected 2 that can be started, found fewer: ")
+        else:
+            assert line == f"{threads} True"

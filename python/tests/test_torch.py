@@ -88,6 +88,16 @@ def test_masks_of_five_axes_broadcast(shape):
     expect_torchs(query, key, value, bias > 0.0)
 
 
+@pytest.mark.parametrize("extent", [1, 9])
+def test_masks_of_keys(extent):
+    query, key, value = tensors((2, 4, 7, 8), (2, 4, 9, 8), (2, 4, 9, 8))
+    [bias] = tensors((extent,), seed=1)
+    for mask in (bias, bias < 10.0):
+        found = scaled_dot_product_attention(query, key, value, mask)
+        expected = expected_attention(query, key, value, mask.expand(7, 9))
+        assert torch.allclose(found, expected, atol=2e-6)
+
+
 def test_rows_without_keys_are_0():
     query, key, value = tensors((2, 7, 8), (2, 9, 8), (2, 9, 4))
     attend = torch.rand(7, 9) < 0.5
@@ -155,7 +165,8 @@ QUERY, KEY, VALUE = tensors((2, 4, 7, 8), (2, 4, 9, 8), (2, 4, 9, 8))
         ({"key": KEY.half()}, TypeError, "^key: expected torch.float32, found torch.float16"),
         ({"attn_mask": torch.ones(7, 9).int()}, TypeError, "^attn_mask: .*torch.bool.*torch.int32"),
         ({"attn_mask": torch.ones(7, 9).half()}, TypeError, "^attn_mask: .*, found torch.float16"),
-        ({"attn_mask": torch.ones(9)}, ValueError, "^attn_mask: expected 2 or more axes, found 1"),
+        ({"attn_mask": torch.ones(8)}, ValueError, r"^attn_mask: .*\(2, 4, 7, 9\), found \(8,\)"),
+        ({"attn_mask": torch.ones(())}, ValueError, "^attn_mask: expected 1 or more axes, found 0"),
         ({"attn_mask": torch.ones(7, 8)}, ValueError, r"^attn_mask: .*\(2, 4, 7, 9\), found \(7, 8\)"),
         ({"attn_mask": torch.ones(1, 1, 1, 7, 9)}, ValueError, "^attn_mask: .*found .1, 1, 1, 7, 9"),
         ({"query": QUERY[0, 0, 0]}, ValueError, "^query: expected 2 or more axes, found 1"),

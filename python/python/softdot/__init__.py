@@ -29,10 +29,12 @@ from softdot._softdot import (
     isa,
     scaled_softmax,
 )
+from softdot._top_k import TopK
 
 __all__ = [
     "AttentionResult",
     "PackedKeys",
+    "TopK",
     "__version__",
     "alibi_slopes",
     "attention",

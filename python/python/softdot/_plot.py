@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 #: Cells of a row or column at most for their values to be written into them.
 _MOST_WRITTEN = 12
 
+#: Labels of an axis at most: as many lines of text as the largest figure has room for.
+_MOST_LABELS = 100
+
 
 def plot_weights(
     weights: Any,
@@ -27,7 +30,9 @@ def plot_weights(
         What :func:`softdot.attention_weights` gives for one head; leading axes of extent 1 are
         fine. The scale of colours is the square root, so that small weights are seen, too.
     tokens : sequence of str, or a pair of them, optional
-        The labels of rows and columns alike, or ``(of the queries, of the keys)``.
+        The labels of rows and columns alike, or ``(of the queries, of the keys)``. They are text,
+        whatever characters they have; those that cannot be seen are escaped. Of more than 100, every
+        second, third … is written.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if not given.
 
@@ -38,6 +43,8 @@ def plot_weights(
 
     Raises
     ------
+    TypeError
+        For a masked array of NumPy.
     ValueError
         For weights that are not of one head, and tokens that are not one for each row and column.
     ModuleNotFoundError
@@ -59,7 +66,9 @@ def plot_weights(
     for axis, names, name in zip((ax.yaxis, ax.xaxis), labels, ("query", "key")):
         axis.set_label_text(name)
         if names is not None:
-            axis.set_ticks(range(len(names)), names)
+            step = -(-len(names) // _MOST_LABELS) or 1
+            shown = [_visible(name) for name in names[::step]]
+            axis.set_ticks(range(0, len(names), step), shown, parse_math=False, usetex=False)
     if labels[1] is not None:
         ax.tick_params(axis="x", labelrotation=90)
     if max(cells.shape) <= _MOST_WRITTEN:
@@ -72,6 +81,8 @@ def _one_head(weights: Any) -> numpy.ndarray:
     if hasattr(weights, "detach"):
         # A tensor of torch, whose bfloat16 is not for NumPy.
         weights = weights.detach().float()
+    if isinstance(weights, numpy.ma.MaskedArray):
+        raise TypeError("weights: expected an array without a mask of its own, found MaskedArray")
     cells = numpy.asarray(weights, dtype=numpy.float32)
     if cells.ndim < 2 or any(extent != 1 for extent in cells.shape[:-2]):
         raise ValueError(
@@ -93,6 +104,12 @@ def _labels(
         if len(names) != extent:
             raise ValueError(f"tokens: expected one for each {name}, {extent}, found {len(names)}")
     return labels[0], labels[1]
+
+
+def _visible(token: str) -> str:
+    """A token with escapes for what cannot be seen: control characters, line breaks, spaces but one."""
+    seen = (part if part.isprintable() else repr(part)[1:-1] for part in str(token))
+    return "".join(seen)
 
 
 def _inches(shape: tuple[int, ...]) -> tuple[float, float]:

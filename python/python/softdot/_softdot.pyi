@@ -1,13 +1,25 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, final, overload
 
+from softdot._top_k import TopK
+
 # NumPy arrays, torch tensors, anything with DLPack or the buffer protocol: there is no type for
 # their element types.
 _Array: TypeAlias = Any
 _Row: TypeAlias = Sequence[SupportsFloat] | _Array
 _Out = TypeVar("_Out")
 _Isa: TypeAlias = Literal["avx512", "avx2", "neon", "scalar"]
-_Returned: TypeAlias = Literal["lse", "weights", "max_logit", "max_weight", "entropy"]
+_Returned: TypeAlias = Literal[
+    "lse",
+    "weights",
+    "max_logit",
+    "max_weight",
+    "max_weight_key",
+    "entropy",
+    "top_k",
+    "key_mass",
+    "key_max",
+]
 _Stage: TypeAlias = Literal["scores", "capped", "biased", "weights"]
 # Or a type object of NumPy, ml_dtypes, torch or JAX.
 _Dtype: TypeAlias = Literal["float32", "float16", "bfloat16"] | Any
@@ -45,6 +57,10 @@ def attention(
     sinks: _Row | None = None,
     out: None = None,
     returns: None = None,
+    top_k: None = None,
+    mass_rows: None = None,
+    mass_heads: None = None,
+    heads: None = None,
     dtype: _Dtype | None = None,
     isa: _Isa | None = None,
     threads: SupportsIndex | None = None,
@@ -66,6 +82,10 @@ def attention(
     sinks: _Row | None = None,
     out: _Out,
     returns: None = None,
+    top_k: None = None,
+    mass_rows: None = None,
+    mass_heads: None = None,
+    heads: None = None,
     dtype: _Dtype | None = None,
     isa: _Isa | None = None,
     threads: SupportsIndex | None = None,
@@ -87,6 +107,10 @@ def attention(
     sinks: _Row | None = None,
     out: _Array | None = None,
     returns: _Returned | Iterable[_Returned],
+    top_k: SupportsIndex | None = None,
+    mass_rows: SupportsIndex | Sequence[SupportsIndex] | None = None,
+    mass_heads: Literal["query", "kv"] | None = None,
+    heads: Iterable[SupportsIndex] | None = None,
     dtype: _Dtype | None = None,
     isa: _Isa | None = None,
     threads: SupportsIndex | None = None,
@@ -155,7 +179,15 @@ class AttentionResult:
     @property
     def max_weight(self) -> _Array | None: ...
     @property
+    def max_weight_key(self) -> _Array | None: ...
+    @property
     def entropy(self) -> _Array | None: ...
+    @property
+    def top_k(self) -> TopK | None: ...
+    @property
+    def key_mass(self) -> _Array | None: ...
+    @property
+    def key_max(self) -> _Array | None: ...
 @final
 class PackedKeys:
     def __new__(
@@ -171,4 +203,7 @@ class PackedKeys:
     def reserve(self, additional: SupportsIndex) -> None: ...
     def truncate(self, keys: SupportsIndex) -> None: ...
     def copy(self) -> PackedKeys: ...
+    def __copy__(self) -> PackedKeys: ...
+    def __deepcopy__(self, memo: Any) -> PackedKeys: ...
+    def __setstate__(self, key: _Array) -> None: ...
     def __len__(self) -> int: ...

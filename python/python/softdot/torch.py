@@ -39,7 +39,7 @@ def scaled_dot_product_attention(
     key : tensor, ``[…, kv_heads, keys, head_dim]``
     value : tensor, ``[…, kv_heads, keys, v_dim]``
     attn_mask : tensor, ``[…, q_heads, query_rows, keys]``, optional
-        2 or more axes that broadcast to these. Of bool, True = attend; or what is added to scores, of
+        Axes that broadcast to these, one or more. Of bool, True = attend; or what is added to scores, of
         float32 or the query's type.
     dropout_p : float
         0: there is no dropout.
@@ -104,7 +104,10 @@ def scaled_dot_product_attention(
 
 
 def _plain(
-    name: str, tensor: _torch.Tensor, dtypes: list[_torch.dtype] | None = None
+    name: str,
+    tensor: _torch.Tensor,
+    dtypes: list[_torch.dtype] | None = None,
+    least_axes: int = 2,
 ) -> _torch.Tensor:
     """A tensor as softdot takes it: without a gradient, with numbers as memory has them."""
     import torch
@@ -119,8 +122,8 @@ def _plain(
             f"{name}: expected a tensor without a gradient (detach(), or torch.no_grad()), found one "
             "that requires it: softdot has no backward pass"
         )
-    if tensor.ndim < 2:
-        raise ValueError(f"{name}: expected 2 or more axes, found {tensor.ndim}")
+    if tensor.ndim < least_axes:
+        raise ValueError(f"{name}: expected {least_axes} or more axes, found {tensor.ndim}")
     return tensor.detach().resolve_neg()
 
 
@@ -130,7 +133,7 @@ def _fitted_mask(
     """Masks of scores ``shape``, of which tensors have the last ``axes``, with four axes."""
     import torch
 
-    mask = _plain("attn_mask", mask, [torch.bool, torch.float32, dtype])
+    mask = _plain("attn_mask", mask, [torch.bool, torch.float32, dtype], least_axes=1)
     longer = _lengthened(mask, axes)
     fits = mask.ndim <= axes and all(
         found in (1, expected) for found, expected in zip(longer.shape, shape, strict=True)

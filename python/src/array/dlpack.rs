@@ -52,6 +52,8 @@ pub struct DataType {
 }
 
 impl DataType {
+    /// The code of signed whole numbers.
+    pub const INT: u8 = 0;
     /// The code of IEEE floats.
     pub const FLOAT: u8 = 2;
     /// The code of bfloat16.
@@ -117,13 +119,13 @@ impl Tensor {
     /// # Errors
     /// What the object raises, and memory that is not the CPU's.
     pub fn of(object: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        expect_plain(object)?;
-        let tensor = match exchange(object)? {
-            Some(tensor) => tensor,
-            None => match capsule(object)? {
-                Some(capsule) => Self::from_capsule(capsule)?,
-                None => return Ok(None),
-            },
+        let object = &plain(object)?;
+        let handed_over = exchange(object).and_then(|tensor| match tensor {
+            Some(tensor) => Ok(Some(tensor)),
+            None => capsule(object)?.map(Self::from_capsule).transpose(),
+        });
+        let Some(tensor) = handed_over.map_err(|error| without_memory(object, error))? else {
+            return Ok(None);
         };
         let kind = tensor.tensor().device.kind;
         match CPU_DEVICES.contains(&kind) {
@@ -229,17 +231,23 @@ fn expect_version(version: &Version) -> PyResult<()> {
     }
 }
 
-/// What torch knows of its tensors and DLPack has no word for.
-fn expect_plain(object: &Bound<'_, PyAny>) -> PyResult<()> {
+/// An object without what torch knows of its tensors and DLPack has no word for: a gradient that is
+/// required, but not now.
+fn plain<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
-    // `__dlpack__` refuses these by itself, the table does not: the gradient would end here without
-    // a word.
+    let mut plain = object.clone();
     if let Some(flag) = object.getattr_opt(intern!(py, "requires_grad"))?
         && flag.is_truthy()?
     {
-        return Err(PyBufferError::new_err(
-            "expected one without a gradient (detach()), found one that requires it",
-        ));
+        // The gradient would end here without a word.
+        if records_gradients(py)? {
+            return Err(PyBufferError::new_err(
+                "expected one without a gradient (detach(), or torch.no_grad()), found one that \
+                 requires it",
+            ));
+        }
+        // `__dlpack__` refuses it even then.
+        plain = object.call_method0(intern!(py, "detach"))?;
     }
     // Such as the imaginary part of a conjugate: its memory has the other sign.
     if let Some(method) = object.getattr_opt(intern!(py, "is_neg"))?
@@ -249,7 +257,30 @@ fn expect_plain(object: &Bound<'_, PyAny>) -> PyResult<()> {
             "expected numbers as memory has them (resolve_neg()), found a negated view",
         ));
     }
-    Ok(())
+    Ok(plain)
+}
+
+/// Whether torch records what gradients need; so does whoever else knows of gradients.
+fn records_gradients(py: Python<'_>) -> PyResult<bool> {
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    match modules.cast::<PyDict>()?.get_item(intern!(py, "torch"))? {
+        Some(torch) => torch.call_method0(intern!(py, "is_grad_enabled"))?.is_truthy(),
+        None => Ok(true),
+    }
+}
+
+/// The error of a tensor of torch that has no memory to hand over, in words; other errors as they are.
+fn without_memory(object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    let text = |name: &str| object.getattr(name).ok()?.str().ok().map(|text| text.to_string());
+    let found = match (text("is_nested").as_deref(), text("layout"), text("device").as_deref()) {
+        (Some("True"), ..) => "a nested one".into(),
+        (_, Some(layout), _) if layout != "torch.strided" => format!("one of {layout}"),
+        (Some(_), Some(_), Some("cpu")) => "one without memory (as inside torch.vmap)".into(),
+        _ => return error,
+    };
+    let refused = PyBufferError::new_err(format!("expected a dense tensor, found {found}"));
+    refused.set_cause(object.py(), Some(error));
+    refused
 }
 
 /// The tensor by the type's table of functions, if there is one of our version.

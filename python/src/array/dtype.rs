@@ -16,14 +16,26 @@ pub enum Dtype {
     Bfloat16,
     /// Bytes that are 0 or 1.
     Bool,
+    /// 64-bit floats.
+    Float64,
+    /// 64-bit whole numbers.
+    Int64,
 }
 
 impl Dtype {
     /// What queries, keys, biases and results are made of.
     pub const FLOATS: &[Dtype] = &[Dtype::Float32, Dtype::Float16, Dtype::Bfloat16];
 
+    /// What results are made of.
+    pub const RESULTS: &[Dtype] =
+        &[Dtype::Float32, Dtype::Float16, Dtype::Bfloat16, Dtype::Float64, Dtype::Int64];
+
     /// What rows are made of.
     pub const ROWS: &[Dtype] = &[Dtype::Float32];
+
+    /// What one number for each head may be.
+    pub const NUMBERS: &[Dtype] =
+        &[Dtype::Float32, Dtype::Float16, Dtype::Bfloat16, Dtype::Float64];
 
     /// What masks are made of.
     pub const MASKS: &[Dtype] = &[Dtype::Bool];
@@ -38,6 +50,8 @@ impl Dtype {
         match ElementType::from_format(format) {
             ElementType::Float { bytes: 4 } => Some(Dtype::Float32),
             ElementType::Float { bytes: 2 } => Some(Dtype::Float16),
+            ElementType::Float { bytes: 8 } => Some(Dtype::Float64),
+            ElementType::SignedInteger { bytes: 8 } => Some(Dtype::Int64),
             ElementType::Bool => Some(Dtype::Bool),
             _ => None,
         }
@@ -48,6 +62,8 @@ impl Dtype {
         match (dtype.code, dtype.bits, dtype.lanes) {
             (DataType::FLOAT, 32, 1) => Some(Dtype::Float32),
             (DataType::FLOAT, 16, 1) => Some(Dtype::Float16),
+            (DataType::FLOAT, 64, 1) => Some(Dtype::Float64),
+            (DataType::INT, 64, 1) => Some(Dtype::Int64),
             (DataType::BFLOAT, 16, 1) => Some(Dtype::Bfloat16),
             (DataType::BOOL, 8, 1) => Some(Dtype::Bool),
             _ => None,
@@ -66,12 +82,15 @@ impl Dtype {
             Dtype::Float16 => "float16",
             Dtype::Bfloat16 => "bfloat16",
             Dtype::Bool => "bool",
+            Dtype::Float64 => "float64",
+            Dtype::Int64 => "int64",
         }
     }
 
     /// Bytes of an element, and what its address is a multiple of.
     pub fn size(self) -> usize {
         match self {
+            Dtype::Float64 | Dtype::Int64 => 8,
             Dtype::Float32 => 4,
             Dtype::Float16 | Dtype::Bfloat16 => 2,
             Dtype::Bool => 1,

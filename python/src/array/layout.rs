@@ -8,6 +8,9 @@ use std::ops::RangeInclusive;
 /// The axes that views have: `[batch, heads, rows, columns]`, leading ones may be missing.
 pub const VIEW_AXES: RangeInclusive<usize> = 2..=4;
 
+/// The axes of what broadcasts to a view.
+pub const BROADCAST_AXES: RangeInclusive<usize> = 1..=4;
+
 /// The axes that single rows have.
 pub const ROW_AXES: RangeInclusive<usize> = 1..=1;
 
@@ -78,8 +81,9 @@ impl Layout {
 }
 
 fn wrong_axes(argument: &str, expected: &RangeInclusive<usize>, found: usize) -> PyErr {
-    let expected = match expected.end() {
-        1 => "1 axis",
+    let expected = match (expected.start(), expected.end()) {
+        (_, 1) => "1 axis",
+        (1, _) => "1 to 4 axes",
         _ => "2, 3 or 4 axes",
     };
     PyValueError::new_err(format!("{argument}: expected {expected}, found {found}"))

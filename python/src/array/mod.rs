@@ -10,12 +10,13 @@ mod layout;
 pub use dtype::Dtype;
 
 use half::{bf16, f16};
-use layout::{Layout, ROW_AXES, VIEW_AXES};
+use layout::{BROADCAST_AXES, Layout, ROW_AXES, VIEW_AXES};
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyException, PyMemoryError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyMemoryView;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyMemoryView, PyType};
 use softdot::{Tensor, TensorMut, TensorRef, View, ViewMut};
 use std::ffi::c_void;
 use std::ops::{Range, RangeInclusive};
@@ -61,12 +62,21 @@ impl Array {
         Expected { argument, dtypes: Dtype::FLOATS, axes: VIEW_AXES }.open(object)
     }
 
-    /// A view of 2, 3 or 4 axes, of booleans.
+    /// What broadcasts to a view, of any of the types of floats.
+    ///
+    /// # Errors
+    /// As [`Array::view`].
+    pub fn bias(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Expected { argument, dtypes: Dtype::FLOATS, axes: BROADCAST_AXES }.open(object)
+    }
+
+    /// What broadcasts to a view, of booleans.
     ///
     /// # Errors
     /// As [`Array::view`], and `ValueError` for bytes that are neither 0 nor 1.
     pub fn mask(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let mask = Expected { argument, dtypes: Dtype::MASKS, axes: VIEW_AXES }.open(object)?;
+        let mask =
+            Expected { argument, dtypes: Dtype::MASKS, axes: BROADCAST_AXES }.open(object)?;
         match mask.bytes().iter().find(|&&byte| byte > 1) {
             None => Ok(mask),
             Some(byte) => Err(PyValueError::new_err(format!(
@@ -74,6 +84,14 @@ impl Array {
                  the gaps between them"
             ))),
         }
+    }
+
+    /// A new array for a result, of 2, 3 or 4 axes.
+    ///
+    /// # Errors
+    /// As [`Array::view`].
+    pub fn result(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Expected { argument, dtypes: Dtype::RESULTS, axes: VIEW_AXES }.open(object)
     }
 
     /// A single row of float32.
@@ -88,6 +106,53 @@ impl Array {
                 "{argument}: expected elements without gaps, found a stride of {stride}"
             ))),
         }
+    }
+
+    /// The numbers of one axis, of any type of floats and any stride; other axes have one element.
+    /// Those of float64 are rounded to nearest.
+    ///
+    /// # Errors
+    /// As [`Array::view`], and `ValueError` for several axes of elements, and for numbers that f32 does
+    /// not have; `MemoryError`.
+    pub fn numbers(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
+        let array =
+            Expected { argument, dtypes: Dtype::NUMBERS, axes: BROADCAST_AXES }.open(object)?;
+        let Layout { shape, strides, .. } = array.layout;
+        let mut axes = (0..4).filter(|&axis| shape[axis] != 1);
+        let axis = axes.next().unwrap_or(3);
+        if axes.next().is_some() {
+            return Err(PyValueError::new_err(format!(
+                "{argument}: expected elements along 1 axis, found shape {:?}",
+                array.shape()
+            )));
+        }
+        let mut numbers = Vec::new();
+        numbers.try_reserve_exact(shape[axis]).map_err(|_| {
+            PyMemoryError::new_err(format!("{argument}: expected memory for a copy"))
+        })?;
+        for index in 0..shape[axis] as isize {
+            let element = index * strides[axis];
+            let number = match array.dtype {
+                Dtype::Float16 => array.element::<f16>(element).into(),
+                Dtype::Bfloat16 => array.element::<bf16>(element).into(),
+                Dtype::Float64 => array.element(element),
+                _ => array.element::<f32>(element).into(),
+            };
+            numbers.push(nearest(number).ok_or_else(|| {
+                PyValueError::new_err(format!(
+                    "{argument}: expected numbers that float32 has, found {number:e}"
+                ))
+            })?);
+        }
+        Ok(numbers)
+    }
+
+    /// The element so far from the first one: one of those that the layout has.
+    fn element<T: OfDtype>(&self, offset: isize) -> T {
+        assert_eq!(self.dtype, T::DTYPE);
+        // SAFETY: the producer promises its elements, of which this is one, for as long as the owner
+        // lives. They are aligned, and any bits are a float.
+        unsafe { self.data.cast::<T>().offset(offset).read() }
     }
 
     /// What the elements are.
@@ -105,7 +170,7 @@ impl Array {
         match self.dtype {
             Dtype::Float16 => self.tensor::<f16>().into(),
             Dtype::Bfloat16 => self.tensor::<bf16>().into(),
-            Dtype::Float32 | Dtype::Bool => self.tensor::<f32>().into(),
+            _ => self.tensor::<f32>().into(),
         }
     }
 
@@ -118,8 +183,18 @@ impl Array {
         Ok(match self.dtype {
             Dtype::Float16 => self.tensor_mut::<f16>().into(),
             Dtype::Bfloat16 => self.tensor_mut::<bf16>().into(),
-            Dtype::Float32 | Dtype::Bool => self.tensor_mut::<f32>().into(),
+            _ => self.tensor_mut::<f32>().into(),
         })
+    }
+
+    /// [`Array::result`] to write, of a known element type, all 0.
+    ///
+    /// # Errors
+    /// As [`Array::as_view_mut`].
+    pub fn as_zeros_mut<T: OfDtype>(&mut self, inputs: &[&Array]) -> PyResult<TensorMut<'_, T>> {
+        self.expect_own_memory(inputs)?;
+        self.elements_mut::<T>().fill(T::default());
+        Ok(self.tensor_mut())
     }
 
     /// [`Array::mask`] to read.
@@ -132,7 +207,7 @@ impl Array {
         self.elements()
     }
 
-    /// [`Array::row`] to write.
+    /// [`Array::row`], or a dense [`Array::result`], to write.
     ///
     /// # Errors
     /// As [`Array::as_view_mut`].
@@ -218,7 +293,8 @@ impl Array {
 }
 
 /// Rust's types for the elements of each [`Dtype`].
-trait OfDtype {
+pub trait OfDtype: Copy + Default {
+    /// Which one it is.
     const DTYPE: Dtype;
 }
 
@@ -234,12 +310,21 @@ impl OfDtype for bf16 {
     const DTYPE: Dtype = Dtype::Bfloat16;
 }
 
+impl OfDtype for f64 {
+    const DTYPE: Dtype = Dtype::Float64;
+}
+
+impl OfDtype for i64 {
+    const DTYPE: Dtype = Dtype::Int64;
+}
+
 impl OfDtype for bool {
     const DTYPE: Dtype = Dtype::Bool;
 }
 
 impl Expected {
     fn open(&self, object: &Bound<'_, PyAny>) -> PyResult<Array> {
+        expect_unmasked(self.argument, object)?;
         // A type may speak both and still not have a buffer for each of its element types.
         let array = match PyUntypedBuffer::get(object) {
             Ok(buffer) => self.open_formatted(object, buffer),
@@ -387,6 +472,24 @@ fn memoryview_buffer(object: &Bound<'_, PyAny>) -> Option<PyUntypedBuffer> {
 fn dtype_name(object: &Bound<'_, PyAny>) -> Option<String> {
     let dtype = object.getattr_opt(intern!(object.py(), "dtype")).ok()??;
     Some(dtype.str().ok()?.to_string())
+}
+
+/// Refuses NumPy's masked arrays: what they mask would count.
+pub fn expect_unmasked(argument: &str, object: &Bound<'_, PyAny>) -> PyResult<()> {
+    static MASKED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    match object.is_instance(MASKED.import(object.py(), "numpy.ma", "MaskedArray")?)? {
+        false => Ok(()),
+        true => Err(PyTypeError::new_err(format!(
+            "{argument}: expected an array without a mask of its own (filled()), found {}",
+            type_name(object)
+        ))),
+    }
+}
+
+/// A number in f32, rounded to nearest; nothing if it is finite and f32 has none as large.
+pub fn nearest(number: f64) -> Option<f32> {
+    let rounded = number as f32;
+    (rounded.is_finite() || !number.is_finite()).then_some(rounded)
 }
 
 /// The name of an object's type, and what its buffer says of its elements if it has one.
