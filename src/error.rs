@@ -38,7 +38,7 @@ pub enum Error {
         /// Its shape, `[batch, heads, rows, columns]`.
         shape: [usize; 4],
     },
-    /// A stride is negative: reversed views are not supported.
+    /// The stride of an axis of more than one entry is negative: reversed views are not supported.
     NegativeStride {
         /// The argument.
         argument: &'static str,
@@ -73,6 +73,13 @@ pub enum Error {
     /// An array of another library has gaps between its elements.
     Gaps {
         /// Its shape, with leading ones.
+        shape: [usize; 4],
+        /// Its strides.
+        strides: [isize; 4],
+    },
+    /// What is said to be a part of an array of another library lies elsewhere.
+    NotAPart {
+        /// The part's shape, with leading ones.
         shape: [usize; 4],
         /// Its strides.
         strides: [isize; 4],
@@ -177,7 +184,12 @@ impl fmt::Display for Error {
             Error::Gaps { shape, strides } => write!(
                 f,
                 "array: expected elements without gaps, found shape {shape:?} with strides \
-                 {strides:?} (TensorRef::with_strides takes the whole array's slice)"
+                 {strides:?} (TensorRef::part_of takes the whole array and a part with gaps)"
+            ),
+            Error::NotAPart { shape, strides } => write!(
+                f,
+                "part: expected a view into the array, found shape {shape:?} with strides \
+                 {strides:?} elsewhere"
             ),
             Error::Length { argument, expected, value, found } => {
                 write!(f, "{argument}: expected {expected} {value}, found length {found}")

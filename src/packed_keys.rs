@@ -126,9 +126,9 @@ impl PackedKeys {
         let mut data = Vec::new();
         data.try_reserve_exact(elements)
             .map_err(|_| Error::Allocation { argument: "packed keys", elements })?;
-        let (old, new) = (self.capacity * self.head_dim, capacity * self.head_dim);
-        let kept = keys.next_multiple_of(PANEL) * self.head_dim;
+        let (old, new) = (self.head_elements(), self.per_head(elements));
         if old > 0 {
+            let kept = keys.next_multiple_of(PANEL) * self.head_dim;
             for head in self.data.chunks_exact(old) {
                 data.extend_from_slice(&head[..kept]);
                 data.resize(data.len() + new - kept, 0.0);
@@ -143,7 +143,8 @@ impl PackedKeys {
     ///
     /// # Errors
     /// [`Error::Extent`] if batch, heads or head_dim differ, errors of the view itself,
-    /// [`Error::IsaUnavailable`], and those of [`PackedKeys::reserve`]; then nothing has changed.
+    /// [`Error::OutOfRange`] if the keys cannot be counted, [`Error::IsaUnavailable`], and those of
+    /// [`PackedKeys::reserve`]; then nothing has changed.
     pub fn append<'a>(&mut self, key: impl Into<View<'a>>) -> Result<(), Error> {
         let key = key.into();
         let strides = key.layout.check("key", key.data.len())?;
@@ -153,8 +154,14 @@ impl PackedKeys {
         expect_extent("key", "heads", self.kv_heads, from, kv_heads)?;
         expect_extent("key", "columns (head_dim)", self.head_dim, from, head_dim)?;
         let isa = dispatch::choose(self.isa)?;
+        // Heads without elements take any number of keys, which still has to be a number.
+        let limit = usize::MAX - self.keys;
+        if new_keys > limit {
+            let (argument, expected) = ("key", "new keys up to");
+            return Err(Error::OutOfRange { argument, expected, limit, found: new_keys });
+        }
         self.reserve(new_keys)?;
-        let head_elements = self.capacity * self.head_dim;
+        let head_elements = self.head_elements();
         if head_elements > 0 {
             for (head, packed) in self.data.chunks_exact_mut(head_elements).enumerate() {
                 let (batch, kv_head) = (head / self.kv_heads, head % self.kv_heads);
@@ -176,7 +183,7 @@ impl PackedKeys {
     /// # Errors
     /// [`Error::Length`] unless there is one element for each; then nothing has been written.
     pub fn unpack(&self, rows: &mut [f32]) -> Result<(), Error> {
-        let elements = self.shape().iter().product();
+        let elements = element_count("packed keys", self.shape())?;
         if rows.len() != elements {
             let (argument, expected) = ("rows", "one for each element of the keys, here");
             return Err(Error::Length { argument, expected, value: elements, found: rows.len() });
@@ -184,7 +191,7 @@ impl PackedKeys {
         if elements == 0 {
             return Ok(());
         }
-        let packed = self.data.chunks_exact(self.capacity * self.head_dim);
+        let packed = self.data.chunks_exact(self.head_elements());
         for (head, packed) in rows.chunks_exact_mut(self.keys * self.head_dim).zip(packed) {
             for (key, row) in head.chunks_exact_mut(self.head_dim).enumerate() {
                 let panel = &packed[key / PANEL * PANEL * self.head_dim..];
@@ -196,9 +203,19 @@ impl PackedKeys {
         Ok(())
     }
 
+    /// Elements that each head has room for.
+    fn head_elements(&self) -> usize {
+        self.per_head(self.data.len())
+    }
+
+    /// Each head's share of the elements of all; 0 without heads.
+    fn per_head(&self, elements: usize) -> usize {
+        elements.checked_div(self.batch.saturating_mul(self.kv_heads)).unwrap_or(0)
+    }
+
     /// The panels of all heads.
     pub(crate) fn panels(&self) -> KeyPanels<'_> {
-        let head_elements = self.capacity * self.head_dim;
+        let head_elements = self.head_elements();
         let head_stride = head_elements;
         KeyPanels { data: &self.data, head_elements, head_stride, shape: self.shape() }
     }

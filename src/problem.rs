@@ -50,7 +50,7 @@ impl<'a> Inputs<'a> {
         let (key_shape, keys) = match keys {
             KeyInput::View(view) => {
                 let strides = view.layout.check("key", view.data.len())?;
-                (view.shape(), Keys::View(view.data, of_every_entry(view.shape(), strides)))
+                (view.shape(), Keys::View(view.data, strides))
             }
             KeyInput::Panels(panels) => (panels.shape, Keys::Panels(panels)),
         };
@@ -58,8 +58,7 @@ impl<'a> Inputs<'a> {
         let values = match values {
             Some(view) => {
                 extents.v_dim = check_value_extents(&extents, view.shape())?;
-                let strides = view.layout.check("value", view.data.len())?;
-                Some((view.data, of_every_entry(view.shape(), strides)))
+                Some((view.data, view.layout.check("value", view.data.len())?))
             }
             None => None,
         };
@@ -116,11 +115,6 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// Strides of keys or values, of which one batch entry serves all of the query's.
-fn of_every_entry([batch, ..]: [usize; 4], strides: Strides) -> Strides {
-    if batch == 1 { Strides { batch: 0, ..strides } } else { strides }
-}
-
 fn check_factors(options: &Options<'_>) -> Result<(), Error> {
     if let Some(scale) = options.scale.filter(|scale| !scale.is_finite()) {
         return Err(Error::NotFinite { argument: "scale", found: scale });
@@ -134,6 +128,7 @@ fn check_factors(options: &Options<'_>) -> Result<(), Error> {
 fn check_extents(query: [usize; 4], key: [usize; 4]) -> Result<Extents, Error> {
     let [batch, q_heads, query_rows, head_dim] = query;
     let [key_batch, kv_heads, keys, key_dim] = key;
+    // The stride of an axis of extent 1 is 0: one batch entry serves all of the query's.
     if key_batch != 1 {
         expect_extent("key", "batch entries", batch, "as the query, or 1", key_batch)?;
     }

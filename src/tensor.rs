@@ -37,7 +37,8 @@ fn dense_strides([_, heads, rows, columns]: [usize; 4]) -> [isize; 4] {
 }
 
 /// A view `[batch, heads, rows, columns]` of the caller's memory, with any non-negative strides
-/// in elements: [`TensorRef`] to read, [`TensorMut`] to write.
+/// in elements: [`TensorRef`] to read, [`TensorMut`] to write. The stride of an axis that nothing
+/// steps along, of extent 1 or in an empty view, may be any number.
 ///
 /// Building a view checks nothing; the call that takes it does, and its error names the argument.
 ///
@@ -134,6 +135,12 @@ pub(crate) struct Strides {
     pub(crate) column: usize,
 }
 
+impl From<[usize; 4]> for Strides {
+    fn from([batch, head, row, column]: [usize; 4]) -> Self {
+        Strides { batch, head, row, column }
+    }
+}
+
 impl Layout {
     fn permute(self, axes: [usize; 4]) -> Self {
         let mut seen = [false; 4];
@@ -150,33 +157,33 @@ impl Layout {
         }
     }
 
-    /// The strides, once every element is known to lie within `length` elements of data.
+    /// The strides, once every element is known to lie within `length` elements of data. That of an
+    /// axis of extent 1 is 0, so that one entry can stand for all; but one column is contiguous, 1.
     pub(crate) fn check(&self, argument: &'static str, length: usize) -> Result<Strides, Error> {
         let overflow = Error::Overflow { argument, shape: self.shape };
+        let mut used = [0, 0, 0, 1];
+        if self.shape.contains(&0) {
+            return Ok(Strides::from(used));
+        }
         for (axis, &stride) in self.strides.iter().enumerate() {
-            if stride < 0 {
-                return Err(Error::NegativeStride { argument, axis, stride });
+            if self.shape[axis] > 1 {
+                used[axis] = usize::try_from(stride).map_err(|_| Error::NegativeStride {
+                    argument,
+                    axis,
+                    stride,
+                })?;
             }
         }
-        let [batch, head, row, column] = self.strides.map(isize::unsigned_abs);
-        let strides = Strides { batch, head, row, column };
-        if self.shape.contains(&0) {
-            return Ok(strides);
-        }
         element_count(argument, self.shape)?;
-        let span = self
-            .shape
-            .iter()
-            .zip([batch, head, row, column])
-            .try_fold(1usize, |span, (&extent, stride)| {
-                span.checked_add((extent - 1).checked_mul(stride)?)
-            });
+        let span = self.shape.iter().zip(used).try_fold(1usize, |span, (&extent, stride)| {
+            span.checked_add((extent - 1).checked_mul(stride)?)
+        });
         match span {
             None => Err(overflow),
             Some(expected) if expected > length => {
                 Err(Error::OutOfBounds { argument, expected, found: length })
             }
-            Some(_) => Ok(strides),
+            Some(_) => Ok(Strides::from(used)),
         }
     }
 
@@ -193,14 +200,10 @@ impl Layout {
                 return Err(Error::Extent { argument, axis, expected, expected_from, found });
             }
         }
-        let Strides { batch, head, row, column } = self.check(argument, length)?;
-        let stride = |axis: usize, stride| if self.shape[axis] == 1 { 0 } else { stride };
-        Ok(Strides {
-            batch: stride(0, batch),
-            head: stride(1, head),
-            row: stride(2, row),
-            column: stride(3, column),
-        })
+        let strides = self.check(argument, length)?;
+        // The one axis of extent 1 whose stride is not 0 already.
+        let column = if self.shape[3] == 1 { 0 } else { strides.column };
+        Ok(Strides { column, ..strides })
     }
 
     /// As [`Layout::check`], and no two elements share memory: each stride steps over all that

@@ -204,6 +204,53 @@ proptest! {
     }
 }
 
+/// Where there is one entry, or none at all, nothing steps along the axis: any stride will do, of
+/// inputs and outputs, masks and biases.
+#[test]
+fn strides_of_axes_without_steps_are_free() {
+    let shapes = [[1, 1, 1, 1], [1, 2, 3, 1], [2, 1, 3, 5], [1, 3, 1, 40], [0, 2, 3, 4]];
+    for [batch, heads, rows, keys] in shapes {
+        for head_dim in [1, 9] {
+            let extents = Extents::single(rows, keys, head_dim).with_heads([batch, heads, heads]);
+            let problem = Problem::random(extents, keys as u64);
+            let bias = common::random(extents.output_shape().iter().product(), 3);
+            let mask: Vec<bool> = bias.iter().map(|element| *element > -0.5).collect();
+            for isa in isas() {
+                let shape = extents.output_shape();
+                let plain = serial(isa)
+                    .bias(TensorRef::new(&bias[..], shape))
+                    .mask(TensorRef::new(&mask[..], shape));
+                let expected = problem.compute(&plain);
+                for stride in [isize::MIN, -1, 7, isize::MAX] {
+                    let free = |shape: [usize; 4]| {
+                        let mut strides = TensorRef::<f32>::new(&[], shape).strides();
+                        for (axis, extent) in shape.into_iter().enumerate() {
+                            if extent == 1 || shape.contains(&0) {
+                                strides[axis] = stride;
+                            }
+                        }
+                        strides
+                    };
+                    let (query_shape, key_shape) = (extents.query_shape(), extents.key_shape());
+                    let query = (&problem.query[..], query_shape, free(query_shape));
+                    let key = (&problem.key[..], key_shape, free(key_shape));
+                    let view = |(data, shape, strides)| -> TensorRef<'_> {
+                        TensorRef::with_strides(data, shape, strides)
+                    };
+                    let attention = serial(isa)
+                        .bias(TensorRef::with_strides(&bias, shape, free(shape)))
+                        .mask(TensorRef::with_strides(&mask, shape, free(shape)));
+                    let mut output = vec![f32::NAN; expected.len()];
+                    let target = TensorMut::with_strides(&mut output[..], shape, free(shape));
+                    let memory = &mut Workspace::new();
+                    attention.compute_into(view(query), view(key), target, memory).expect("valid");
+                    assert_same_bits(&expected, &output, format!("{isa} {extents:?} {stride}"));
+                }
+            }
+        }
+    }
+}
+
 /// A permutation of 0..length.
 fn shuffled(length: usize, seed: u64) -> Vec<usize> {
     let mut random = common::Random::new(seed);

@@ -135,17 +135,14 @@ fn biases_and_masks_that_reach_too_far() {
     }
 }
 
-/// A negative stride is refused even on an axis of one entry, as it is of queries and keys.
 #[test]
 fn biases_and_masks_with_negative_strides() {
-    for shape in [OUTPUT, [1; 4]] {
-        for axis in 0..4 {
-            for stride in [-1, isize::MIN] {
-                let mut strides = dense(shape);
-                strides[axis] = stride;
-                for (argument, error) in refused_broadcasts(shape, strides, 32) {
-                    assert_eq!(error, Error::NegativeStride { argument, axis, stride });
-                }
+    for axis in 0..4 {
+        for stride in [-1, isize::MIN] {
+            let mut strides = dense(OUTPUT);
+            strides[axis] = stride;
+            for (argument, error) in refused_broadcasts(OUTPUT, strides, 32) {
+                assert_eq!(error, Error::NegativeStride { argument, axis, stride });
             }
         }
     }

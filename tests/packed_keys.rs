@@ -89,6 +89,27 @@ fn what_does_not_fit_changes_nothing() {
     assert_eq!((packed.shape(), packed.is_empty()), ([1, 2, 3, 4], false));
 }
 
+/// Without batch entries, heads or dimensions there are no elements, but keys are counted.
+#[test]
+fn more_keys_than_can_be_counted() {
+    for (batch, heads, head_dim) in [(0, 1, 4), (1, 0, 4), (1, 2, 0)] {
+        let mut packed = PackedKeys::new(batch, heads, head_dim);
+        let keys = |count| TensorRef::new(&[0.0f32; 0][..], [batch, heads, count, head_dim]);
+        packed.append(keys(usize::MAX - 1)).unwrap();
+        let error = packed.append(keys(2)).unwrap_err();
+        assert!(
+            matches!(error, Error::OutOfRange { argument: "key", limit: 1, found: 2, .. }),
+            "{error}"
+        );
+        assert_eq!(packed.len(), usize::MAX - 1);
+        packed.append(keys(1)).unwrap();
+        packed.append(keys(usize::MAX)).unwrap_err();
+        assert_eq!(packed.shape(), [batch, heads, usize::MAX, head_dim]);
+        packed.unpack(&mut []).unwrap();
+        assert_eq!(packed.prefix(usize::MAX, usize::MAX).unwrap().len(), usize::MAX);
+    }
+}
+
 /// A forced instruction set packs, with the same bits; one that the CPU lacks is refused and changes
 /// nothing.
 #[test]
