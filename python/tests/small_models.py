@@ -98,7 +98,7 @@ class Case:
         inputs = {name: value for name, value in self.inputs.items() if "decoder" not in name}
         return self.model.generate(
             **inputs,
-            max_new_tokens=12,
+            max_new_tokens=8,
             do_sample=False,
             return_dict_in_generate=True,
             output_scores=True,

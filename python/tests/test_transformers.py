@@ -23,6 +23,15 @@ TEXT_MODELS = [*small.ENCODERS, *small.DECODERS]
 LANGUAGE_MODELS = [*small.DECODERS, *small.ENCODER_DECODERS]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads that wait for each other take longer than small models."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def expect_close(found, expected, tolerance=TOLERANCE):
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     assert (found - expected).abs().max() <= tolerance * max(1.0, expected.abs().max())
@@ -91,14 +100,17 @@ def test_images_and_sounds(name):
             expect_close(found[tower].last_hidden_state, expected[tower].last_hidden_state)
 
 
+GENERATIONS = {
+    "greedy": {"output_attentions": True},
+    "beams": {"num_beams": 3, "num_return_sequences": 2},
+    "static cache": {"cache_implementation": "static"},
+}
+
+
+@pytest.mark.parametrize("how", GENERATIONS)
 @pytest.mark.parametrize("name", LANGUAGE_MODELS)
-@pytest.mark.parametrize("how", ["greedy", "beams", "static cache"])
 def test_generation(name, how):
-    options = {
-        "greedy": {"output_attentions": True},
-        "beams": {"num_beams": 3, "num_return_sequences": 2},
-        "static cache": {"cache_implementation": "static"},
-    }[how]
+    options = GENERATIONS[how]
     case = small.language(name)
     expected = case.generate("eager", **options)
     found = case.generate("softdot", **options)
