@@ -50,8 +50,8 @@ def test_the_package_passes_mypy_strictly(run_python):
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
-@pytest.mark.parametrize("module", ["softdot", "softdot.torch"])
-def test_importing_brings_neither_matplotlib_nor_torch(run_python, module):
+@pytest.mark.parametrize("module", ["softdot", "softdot.torch", "softdot.transformers"])
+def test_importing_brings_no_other_library(run_python, module):
     answer = run_python(f"import {module}, sys; print(*sorted(sys.modules))")
     assert answer.stderr == ""
-    assert {"matplotlib", "torch", "jax"}.isdisjoint(answer.stdout.split())
+    assert {"matplotlib", "torch", "transformers", "jax"}.isdisjoint(answer.stdout.split())

@@ -10,7 +10,8 @@ array([4., 5.], dtype=float32)
 >>> softdot.attention_weights(query, key)[0]
 array([0.2, 0.2, 0.2, 0.2, 0.2], dtype=float32)
 
-``softdot.torch`` has torch's own function, ``scaled_dot_product_attention``.
+``softdot.torch`` has torch's own function, ``scaled_dot_product_attention``; ``softdot.transformers``
+makes softdot the attention of Hugging Face's models.
 
 The same bits on every machine, for any number of threads, any strides and any split of the rows
 into calls.
