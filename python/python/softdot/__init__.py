@@ -27,6 +27,7 @@ from softdot._softdot import (
     available_isas,
     dot,
     isa,
+    release_memory,
     scaled_softmax,
 )
 from softdot._top_k import TopK
@@ -43,5 +44,6 @@ __all__ = [
     "dot",
     "isa",
     "plot_weights",
+    "release_memory",
     "scaled_softmax",
 ]
