@@ -134,6 +134,26 @@ fn a_workspace_serves_smaller_calls() {
     }
 }
 
+/// Memory goes back where there is more than is to be kept, and the next call gets it anew.
+#[test]
+fn a_workspace_gives_memory_back() {
+    let attention = Call::new().threads(Threads::Serial);
+    let problem = Problem::random(Extents::single(9, 1100, 40), 1);
+    let mut output = vec![0.0; 9 * 1100];
+    let mut memory = Workspace::new();
+    compute(&attention, &problem, &mut output, &mut memory);
+    let (bytes, expected) = (memory.bytes(), output.clone());
+    memory.shrink_to(bytes);
+    assert_eq!(memory.bytes(), bytes);
+    for kept in [bytes - 1, 0] {
+        memory.shrink_to(kept);
+        assert_eq!(memory.bytes(), 0);
+        output.fill(f32::NAN);
+        compute(&attention, &problem, &mut output, &mut memory);
+        assert_eq!((memory.bytes(), &output), (bytes, &expected));
+    }
+}
+
 #[test]
 fn primitives_allocate_nothing() {
     let (a, b) = (random(16_384, 1), random(16_384, 2));

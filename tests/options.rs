@@ -237,8 +237,9 @@ fn part_of_rows(
     let of_dim = Extents { keys: extents.head_dim, ..problem.extents };
     let query = rows_of(&problem.query, of_dim, rows.clone());
     let mut options = options.clone();
-    options.bias = options.bias.map(|bias| bias.rows(rows.clone()));
-    options.mask = options.mask.map(|mask| mask.rows(rows));
+    let entries = 0..extents.batch;
+    options.bias = options.bias.map(|bias| bias.part(entries.clone(), rows.clone()));
+    options.mask = options.mask.map(|mask| mask.part(entries, rows));
     (Problem { extents, query, key: problem.key.clone() }, options)
 }
 

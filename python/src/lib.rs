@@ -17,6 +17,7 @@ mod result;
 mod results;
 mod target;
 mod threads;
+mod workspaces;
 
 use pyo3::prelude::*;
 use softdot::{Attention, TensorRef};
@@ -34,6 +35,8 @@ mod module {
     use super::primitives::{alibi_slopes, dot, scaled_softmax};
     #[pymodule_export]
     use super::result::AttentionResult;
+    #[pymodule_export]
+    use super::workspaces::release_memory;
     #[pymodule_export]
     use super::{available_isas, isa};
 

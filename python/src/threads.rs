@@ -3,11 +3,11 @@
 use crate::arguments;
 use crate::error;
 use crate::fork::is_forked;
+use crate::workspaces;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use softdot::{Error, Workspace};
-use std::cell::RefCell;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Threads of a call at most: some times those of the largest machines.
@@ -15,11 +15,6 @@ const MOST_THREADS: usize = 1024;
 
 /// Pools that are kept for the next call.
 const KEPT_POOLS: usize = 4;
-
-thread_local! {
-    /// Of all calls of a Python thread, so that warm calls allocate nothing.
-    static WORKSPACE: RefCell<Workspace> = RefCell::new(Workspace::new());
-}
 
 /// The argument `threads`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,13 +89,13 @@ impl Place {
         py: Python<'_>,
         compute: impl FnOnce(&mut Workspace) -> Result<(), Error> + Send,
     ) -> PyResult<()> {
-        py.detach(|| {
-            WORKSPACE.with_borrow_mut(|workspace| match self {
-                Place::Caller | Place::GlobalPool => compute(workspace),
-                Place::Pool(pool) => pool.install(|| compute(workspace)),
-            })
-        })
-        .map_err(error::to_python)
+        let mut workspace = workspaces::take(py);
+        let computed = py.detach(|| match self {
+            Place::Caller | Place::GlobalPool => compute(&mut workspace),
+            Place::Pool(pool) => pool.install(|| compute(&mut workspace)),
+        });
+        workspaces::keep(py, workspace);
+        computed.map_err(error::to_python)
     }
 }
 

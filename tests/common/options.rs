@@ -51,15 +51,16 @@ impl<T: Copy> Broadcast<T> {
         self.data[position] = value;
     }
 
-    /// Some of its rows, or the one that stands for all.
-    pub fn rows(&self, rows: Range<usize>) -> Self {
+    /// Some of its batch entries and rows, or the one that stands for all.
+    pub fn part(&self, entries: Range<usize>, rows: Range<usize>) -> Self {
         let [batch, heads, own_rows, keys] = self.shape;
-        if own_rows == 1 {
-            return self.clone();
-        }
-        let shape = [batch, heads, rows.len(), keys];
+        let entries = if batch == 1 { 0..1 } else { entries };
+        let rows = if own_rows == 1 { 0..1 } else { rows };
+        let shape = [entries.len(), heads, rows.len(), keys];
         let indices = (0..shape.iter().product()).map(|element| index_of(element, shape));
-        let mut values = indices.map(|[b, h, row, key]| self.at([b, h, rows.start + row, key]));
+        let mut values = indices.map(|[entry, head, row, key]| {
+            self.at([entries.start + entry, head, rows.start + row, key])
+        });
         Broadcast::new(shape, || values.next().expect("one for each index"))
     }
 
@@ -143,6 +144,32 @@ impl Options {
             attention = attention.sinks(sinks);
         }
         attention.window(self.window.0, self.window.1)
+    }
+
+    /// Whether nothing but `causal` says where rows stand: then some rows can be a call of their own.
+    pub fn can_split_rows(&self) -> bool {
+        let counts_from_position = self.window != (None, None) || self.alibi_slopes.is_some();
+        self.causal.is_some() || !counts_from_position
+    }
+
+    /// The options of a call of one batch entry and some of its rows alone, as they are in a call of
+    /// these extents; of all rows unless [`Options::can_split_rows`].
+    pub fn of_entry(&self, extents: &Extents, entry: usize, rows: Range<usize>) -> Self {
+        let length = self.key_lengths.as_ref().map_or(extents.keys, |lengths| lengths[entry]);
+        let first_position = |causal| match causal {
+            Causal::TopLeft => 0,
+            Causal::Offset(offset) => offset,
+            Causal::BottomRight => length as isize - extents.rows as isize,
+        };
+        let offset = |causal| Causal::Offset(first_position(causal) + rows.start as isize);
+        let entries = entry..entry + 1;
+        Options {
+            bias: self.bias.as_ref().map(|bias| bias.part(entries.clone(), rows.clone())),
+            mask: self.mask.as_ref().map(|mask| mask.part(entries.clone(), rows.clone())),
+            causal: self.causal.map(offset),
+            key_lengths: self.key_lengths.as_ref().map(|_| vec![length]),
+            ..self.clone()
+        }
     }
 
     /// Random values for some options.

@@ -28,6 +28,7 @@ from softdot._softdot import (
     available_isas,
     dot,
     isa,
+    release_memory,
     scaled_softmax,
 )
 from softdot._top_k import TopK
@@ -44,5 +45,6 @@ __all__ = [
     "dot",
     "isa",
     "plot_weights",
+    "release_memory",
     "scaled_softmax",
 ]

@@ -34,6 +34,7 @@ __all__ = [
     "available_isas",
     "dot",
     "isa",
+    "release_memory",
     "scaled_softmax",
 ]
 
@@ -166,6 +167,7 @@ def scaled_softmax(
 ) -> _Out: ...
 def isa() -> _Isa: ...
 def available_isas() -> list[_Isa]: ...
+def release_memory() -> int: ...
 @final
 class AttentionResult:
     @property
