@@ -26,6 +26,9 @@ class Problem:
         self.mask = self.bias = None
         if workload.option == "causal":
             self.mask = numpy.tri(rows, keys, keys - rows, dtype=bool)
+        elif workload.option == "padding":
+            # Alike for all rows.
+            self.mask = numpy.arange(keys)[None] < keys - workload.padding
         elif workload.option == "mask":
             self.mask = numpy.random.default_rng(2).random(self.scores_shape, dtype=numpy.float32) < 0.9
         elif workload.option == "bias":

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 NOTES = """\
 Median of a call; in brackets how many times {base}'s time that is, the median over the rounds of the
-ratio within a round. Last column: the fastest of the others' ratio (above 1, {base} is ahead).
-GFLOP/s: {base}'s; 4 FLOP for each attended pair and dimension of an output, 2 of weights and scores
-for each pair and dimension, attended or not.
+ratio within a round. Best other / {base}: the smallest of the others' ratios (above 1, {base} is
+ahead). Forms: the fastest of those in which a contender is known to be fast takes part; openvino's
+names its compiled model's layers and their implementations. GFLOP/s: {base}'s; 4 FLOP for each
+attended pair and dimension of an output, 2 of weights and scores for each pair and dimension,
+attended or not.
 """
 
 
 def markdown(answer: dict) -> str:
     """Head, tables, notes."""
-    tables = [_table(title, records) for title, records in tables_of(answer["records"])]
-    return "\n".join([_head(answer), *tables, NOTES.format(base=base(answer["records"]))])
+    parts = [
+        part(title, records)
+        for title, records in tables_of(answer["records"])
+        for part in (_table, _forms)
+    ]
+    return "\n".join([_head(answer), *parts, NOTES.format(base=base(answer["records"]))])
 
 
 def base(records: list[dict]) -> str:
@@ -53,7 +59,7 @@ def _head(answer: dict) -> str:
 def _table(title: str, records: list[dict]) -> str:
     contenders = list(dict.fromkeys(record["contender"] for record in records))
     workloads = list(dict.fromkeys(record["workload"] for record in records))
-    head = [title, *contenders, "best other", "GFLOP/s"]
+    head = [title, *contenders, f"best other / {base(records)}", "GFLOP/s"]
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
     for workload in workloads:
         own = {record["contender"]: record for record in records if record["workload"] == workload}
@@ -63,6 +69,19 @@ def _table(title: str, records: list[dict]) -> str:
         cells = [_cell(own[name], first) for name in contenders]
         rows.append([workload, *cells, best, f"{first['gflops']:.0f}"])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _forms(title: str, records: list[dict]) -> str:
+    """What each contender called, and where."""
+    workloads: dict[str, dict[str, list[str]]] = {}
+    for record in records:
+        forms = workloads.setdefault(record["contender"], {})
+        forms.setdefault(record["form"], []).append(record["workload"])
+    lines = [f"Forms, {title}:\n\n"]
+    for contender, forms in workloads.items():
+        told = [f"{form} ({', '.join(names)})" for form, names in forms.items()]
+        lines.append(f"- {contender}: {'; '.join(told if len(told) > 1 else forms)}\n")
+    return "".join(lines)
 
 
 def _is(contender: str, first: dict) -> bool:

@@ -34,7 +34,8 @@ class Effort:
 
     @classmethod
     def full(cls) -> Effort:
-        return cls(15, 2.0)
+        # Rounds as many as those of ``softdot bench``: of large workloads one takes seconds.
+        return cls(7, 2.0)
 
     @classmethod
     def quick(cls) -> Effort:

@@ -1,4 +1,4 @@
-"""The workloads: those of ``softdot bench``, under the same names, that compute attention."""
+"""The workloads: attention as in ``softdot bench``, under the same names, and with a padding mask."""
 
 from __future__ import annotations
 
@@ -40,10 +40,15 @@ class Workload:
 
     @property
     def attended_pairs(self) -> int:
-        """Pairs of a query row and a key that a causal row, bottom-right, attends to; else all."""
+        """Pairs of a query row and a key that causal rows, bottom-right, or the padding leave."""
         rows, keys = self.query_rows, self.keys
-        excluded = rows * (rows - 1) // 2 if self.option == "causal" else 0
-        return self.q_heads * (rows * keys - excluded)
+        excluded = {"causal": rows * (rows - 1) // 2, "padding": rows * self.padding}
+        return self.q_heads * (rows * keys - excluded.get(self.option, 0))
+
+    @property
+    def padding(self) -> int:
+        """The keys at the end that a padding mask excludes: of a batch, this entry is shorter."""
+        return self.keys // 4
 
     @property
     def is_causal_anyhow(self) -> bool:
@@ -69,11 +74,12 @@ _ALL = [
     _output("output", 12, 512, 512, 64),
     _output("output", 1, 4096, 4096, 64),
     _output("output", 8, 2048, 2048, 128),
-    _output("output-causal", 8, 2048, 2048, 128, option="causal"),
-    # New rows after keys that are cached.
-    _output("output-chunk", 8, 512, 4096, 128, option="causal"),
-    _output("output-decode", 32, 1, 4096, 128),
-    _output("output-decode", 32, 1, 4096, 128, kv_heads=8),
+    _output("output/causal", 8, 2048, 2048, 128, option="causal"),
+    # 512 new rows after 3,584 cached keys.
+    _output("output/causal", 8, 512, 4096, 128, option="causal"),
+    _output("output/padding", 12, 512, 512, 64, option="padding"),
+    _output("output/decode", 32, 1, 4096, 128),
+    _output("output/decode", 32, 1, 4096, 128, kv_heads=8),
     _dense("prefill", 12, 128, 128, 64),
     _dense("prefill", 12, 512, 512, 64),
     _dense("prefill", 1, 4096, 4096, 64),

@@ -1,5 +1,6 @@
 """onnxruntime: a graph of products and a softmax, or of one node, on memory that is bound to it."""
 
+import numpy
 import onnxruntime
 from onnx import TensorProto, helper
 
@@ -23,6 +24,7 @@ def contenders(problem, threads):
     forms["Mul, MatMul, Kᵀ"] = _form(problem, problem.transposed_key, _standard(), threads)
     if problem.workload.stage == "output":
         forms |= _attention(problem, threads)
+        forms |= _of_rows_first(problem, threads)
     return {"onnxruntime": forms}
 
 
@@ -65,23 +67,88 @@ def _attention(problem, threads):
 
 
 def _masks(problem):
-    """Names, each with an input, and with attributes."""
+    """Names, each with optional inputs, and with attributes."""
+    workload = problem.workload
     if problem.added is None:
         return {"": ({}, {})}
-    if problem.workload.is_causal_anyhow:
-        return {"is_causal": ({}, {"is_causal": 1})}
-    return {
-        "boolean mask": ({"mask": problem.mask}, {}),
-        "−∞ added": ({"mask": problem.added}, {}),
-    }
+    if workload.option == "causal":
+        # Without the number of keys, row 0 would stand at key 0.
+        keys = {"nonpad_kv_seqlen": numpy.array([workload.keys])}
+        causal = {"is_causal": (keys, {"is_causal": 1})}
+        if workload.is_causal_anyhow:
+            causal["is_causal, top-left"] = ({}, {"is_causal": 1})
+        return causal
+    # It wants every row's.
+    shape = (workload.query_rows, workload.keys)
+    masks = {"boolean mask": problem.mask, "−∞ added": problem.added}
+    full = {name: numpy.broadcast_to(mask, shape).copy() for name, mask in masks.items()}
+    return {name: ({"attn_mask": mask}, {}) for name, mask in full.items()}
 
 
 def _attention_form(problem, query, options, threads):
-    more_inputs, attributes = options
-    inputs = {"Q": query, "K": problem.key[None], "V": problem.value[None], **more_inputs}
+    optional, attributes = options
+    inputs = {"Q": query, "K": problem.key[None], "V": problem.value[None], **optional}
+    names = ["Q", "K", "V", "attn_mask", "past_key", "past_value", "nonpad_kv_seqlen"]
+    names = [name if name in inputs else "" for name in names]
     attributes = {"scale": problem.workload.scale, **attributes}
-    nodes = [helper.make_node("Attention", list(inputs), ["output"], **attributes)]
+    nodes = [helper.make_node("Attention", names, ["output"], **attributes)]
     return _bound(nodes, inputs, {"output": problem.output().reshape(query.shape)}, threads)
+
+
+def _of_rows_first(problem, threads):
+    """onnxruntime's own nodes, where what they compute is asked for."""
+    workload = problem.workload
+    if workload.option == "causal" or workload.query_rows == 1:
+        return {"GroupQueryAttention, cache in place": _group_query_attention(problem, threads)}
+    if workload.q_heads == workload.kv_heads and problem.added is None:
+        return {"MultiHeadAttention": _multi_head_attention(problem, threads)}
+    return {}
+
+
+def _group_query_attention(problem, threads):
+    """Keys and values but for those of the new rows are cached, in memory with room for all."""
+    workload = problem.workload
+    cached = workload.keys - workload.query_rows
+    inputs = {
+        "query": _rows_first(problem.with_query_heads(problem.query)),
+        "key": _rows_first(problem.key[:, cached:]),
+        "value": _rows_first(problem.value[:, cached:]),
+        "past_key": problem.key[None].copy(),
+        "past_value": problem.value[None].copy(),
+        "seqlens_k": numpy.array([workload.keys - 1], numpy.int32),
+        "total_sequence_length": numpy.array(workload.keys, numpy.int32),
+    }
+    heads = {"num_heads": workload.q_heads, "kv_num_heads": workload.kv_heads}
+    caches = {"present_key": inputs["past_key"], "present_value": inputs["past_value"]}
+    return _rows_first_form("GroupQueryAttention", problem, inputs, heads, caches, threads)
+
+
+def _multi_head_attention(problem, threads):
+    arrays = {"query": problem.query, "key": problem.key, "value": problem.value}
+    inputs = {name: _rows_first(array) for name, array in arrays.items()}
+    heads = {"num_heads": problem.workload.q_heads}
+    return _rows_first_form("MultiHeadAttention", problem, inputs, heads, {}, threads)
+
+
+def _rows_first(array):
+    """(heads, rows, head_dim) as (1, rows, heads · head_dim)."""
+    return array.swapaxes(0, 1).reshape(1, array.shape[1], -1)
+
+
+def _rows_first_form(operator, problem, inputs, attributes, caches, threads):
+    workload = problem.workload
+    out = numpy.full_like(inputs["query"], numpy.nan)
+    outputs = {"output": out, **caches}
+    attributes = {"scale": workload.scale, "domain": "com.microsoft", **attributes}
+    nodes = [helper.make_node(operator, list(inputs), list(outputs), **attributes)]
+    compute = _bound(nodes, inputs, outputs, threads)
+    heads_first = out.reshape(workload.query_rows, workload.q_heads, -1).swapaxes(0, 1)
+
+    def rows_first():
+        compute()
+        return heads_first
+
+    return rows_first
 
 
 def _bound(nodes, inputs, outputs, threads, constants=()):
@@ -93,7 +160,7 @@ def _bound(nodes, inputs, outputs, threads, constants=()):
         [_described(name, array) for name, array in outputs.items()],
         constants,
     )
-    opsets = [helper.make_opsetid("", 23), helper.make_opsetid("com.microsoft", 1)]
+    opsets = [helper.make_opsetid("", 24), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=11)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), _options(threads), providers=["CPUExecutionProvider"]
