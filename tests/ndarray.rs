@@ -113,7 +113,9 @@ fn masks_and_counts_convert() {
         .key_mass(TensorMut::try_from(mass.view_mut()).unwrap());
     let attention = masked.into_attention();
     attention.run(view(&data), view(&data), outputs, &mut Workspace::new()).unwrap();
-    assert_eq!((keys.into_raw_vec_and_offset().0, mass.sum()), (vec![0; 3], 3.0));
+    assert_eq!(keys.into_raw_vec_and_offset().0, [0; 3]);
+    // Each of the three rows has 1 to give, up to the rounding of its weights.
+    assert!((mass.sum() - 3.0).abs() < 1e-6, "{mass}");
 }
 
 #[cfg(feature = "half")]
