@@ -359,7 +359,7 @@ fn bytes_but_0_attend() {
                 assert_same_bits(
                     &weights(attention.clone().mask(of_bools)),
                     &weights(attention.mask(of_bytes)),
-                    &format!("{isa}, {keys} keys, step {step}"),
+                    format!("{isa}, {keys} keys, step {step}"),
                 );
             }
         }
