@@ -58,9 +58,19 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     where = machine.detect()
-    print(f"{where['cpu']}, {where['cpus']} CPUs, {where['isa']}, load {where['load']}, {where['date']}; ", end="")
+    print(
+        f"{where['cpu']}, {where['cpus']} CPUs, {where['isa']}, load {where['load']}, {where['date']}; ",
+        end="",
+    )
     print(f"torch {torch.__version__}, transformers {transformers.__version__}\n")
-    names = ["softdot", "sdpa", "eager", "softdot + weights", "eager + weights", "softdot + key mass"]
+    names = [
+        "softdot",
+        "sdpa",
+        "eager",
+        "softdot + weights",
+        "eager + weights",
+        "softdot + key mass",
+    ]
     print(f"| model | threads | texts × tokens | {' | '.join(names)} |")
     print("|---|---|---|" + "---|" * len(names))
     for model_name, load in {"MiniLM": minilm, "SmolLM2": smollm2}.items():
@@ -104,7 +114,9 @@ def _package(name: str) -> pathlib.Path:
     return pathlib.Path(found.submodule_search_locations[0])
 
 
-def measure(model: transformers.PreTrainedModel, texts: int, tokens: int, seconds: float) -> dict[str, str]:
+def measure(
+    model: transformers.PreTrainedModel, texts: int, tokens: int, seconds: float
+) -> dict[str, str]:
     """The medians of all contenders, by name, and how they compare with softdot's."""
     generator = torch.Generator().manual_seed(1)
     # Of the middle of the vocabulary: no special ones.
@@ -146,7 +158,9 @@ def prepare(
     return run
 
 
-def check(model: transformers.PreTrainedModel, ids: torch.Tensor, contenders: list[Contender]) -> None:
+def check(
+    model: transformers.PreTrainedModel, ids: torch.Tensor, contenders: list[Contender]
+) -> None:
     """Compares each answer with that of eager which has as much in it."""
     by_extra: dict[str, tuple] = {}
     for contender in contenders:
@@ -163,7 +177,9 @@ def check(model: transformers.PreTrainedModel, ids: torch.Tensor, contenders: li
 def _expect(contender: Contender, found: torch.Tensor, expected: torch.Tensor) -> None:
     error = ((found - expected).abs().max() / expected.abs().max()).item()
     if not error <= TOLERANCE:
-        sys.exit(f"{contender.name}: expected a relative error of at most {TOLERANCE:.0e}, found {error:.1e}")
+        sys.exit(
+            f"{contender.name}: expected a relative error of at most {TOLERANCE:.0e}, found {error:.1e}"
+        )
 
 
 def _cell(name: str, median: float, medians: dict[str, float]) -> str:

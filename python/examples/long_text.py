@@ -55,8 +55,9 @@ def read(model, ids: torch.Tensor, head: int) -> list[softdot.transformers.Layer
 # %% [markdown]
 # ## Pictures
 #
-# The mass of a key is the sum of what all rows give to it. The first token gets most: heads that have
-# nothing to look for look there (an *attention sink*). The rest is shown on a logarithmic scale.
+# The mass of a key is the sum of what all rows give to it. The first token gets more than a
+# quarter of all mass: heads that find nothing to look at look there (an *attention sink*), or at one of a
+# few others. Hence the logarithmic scale.
 
 
 # %%
@@ -100,7 +101,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What SmolLM2 looks at in a long text.")
     parser.add_argument("--text", type=pathlib.Path, default=TEXT, help="a file to read")
     parser.add_argument("--tokens", type=int, default=1024, help="how much of it")
-    parser.add_argument("--layers", type=int, nargs="+", default=[0, 10, 20, 29], help="maps of these")
+    parser.add_argument(
+        "--layers", type=int, nargs="+", default=[0, 10, 20, 29], help="maps of these"
+    )
     parser.add_argument("--head", type=int, default=0, help="maps of this head")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("."), help="a folder")
     # In a notebook the arguments are the kernel's.

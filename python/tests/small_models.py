@@ -10,7 +10,12 @@ import torch
 import transformers
 
 TOKENS = {"vocab_size": 99, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32, "intermediate_size": 64}
+LAYERS = {
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+}
 TEXT = TOKENS | LAYERS | {"max_position_embeddings": 128}
 #: Four query heads on two key heads.
 GROUPED = TEXT | {"num_key_value_heads": 2, "head_dim": 16}
@@ -45,7 +50,8 @@ ENCODERS = {
     "DistilBert": TOKENS | {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64},
     "Electra": TEXT,
     # The third layer attends to all, the others to their neighbours.
-    "ModernBert": TEXT | {"num_hidden_layers": 4, "global_attn_every_n_layers": 3, "local_attention": 8},
+    "ModernBert": TEXT
+    | {"num_hidden_layers": 4, "global_attn_every_n_layers": 3, "local_attention": 8},
     "NomicBert": TEXT,
     "Roberta": TEXT,
 }
@@ -53,7 +59,13 @@ DECODERS = {
     "Cohere2": ALTERNATING,
     # Values are shorter than keys.
     "DeepseekV3": TEXT
-    | {"num_key_value_heads": 4, "q_lora_rank": None, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8}
+    | {
+        "num_key_value_heads": 4,
+        "q_lora_rank": None,
+        "kv_lora_rank": 16,
+        "qk_rope_head_dim": 8,
+        "qk_nope_head_dim": 8,
+    }
     | {"v_head_dim": 12, "first_k_dense_replace": 2, "n_routed_experts": 4}
     | {"num_experts_per_tok": 1, "n_group": 1, "topk_group": 1},
     "GPT2": TOKENS | {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
@@ -142,9 +154,7 @@ def text(name: str, padding: str = "none", **more: Any) -> Case:
 def language(name: str, padding: str = "left", **more: Any) -> Case:
     """A decoder, or an encoder and a decoder, that generates."""
     if name in DECODERS:
-        return Case(
-            build(config(name, **more), transformers.AutoModelForCausalLM), tokens(padding)
-        )
+        return Case(build(config(name, **more), transformers.AutoModelForCausalLM), tokens(padding))
     inputs = tokens(padding)
     inputs["decoder_input_ids"] = tokens(rows=5)["input_ids"]
     return Case(build(config(name, **more), transformers.AutoModelForSeq2SeqLM), inputs)
@@ -165,7 +175,9 @@ def _wav2vec2() -> Case:
     own = {"conv_dim": (16, 16), "conv_stride": (5, 4), "conv_kernel": (5, 4)}
     own |= {"num_feat_extract_layers": 2, "num_conv_pos_embeddings": 4}
     model = build(transformers.Wav2Vec2Config(**LAYERS, **own, num_conv_pos_embedding_groups=2))
-    return Case(model, {"input_values": torch.randn(2, 400, generator=torch.Generator().manual_seed(5))})
+    return Case(
+        model, {"input_values": torch.randn(2, 400, generator=torch.Generator().manual_seed(5))}
+    )
 
 
 def _two_towers(name: str) -> Case:

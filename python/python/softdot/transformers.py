@@ -175,8 +175,8 @@ class _Recording:
     options: dict[str, Any]
     #: Numbers of layers, if not all.
     chosen: Collection[int] | None
-    #: Those of all modules that have been called.
-    layers: dict[Any, Layer] = field(default_factory=dict)
+    #: Of all modules that have been called; None for those that are not recorded.
+    layers: dict[Any, Layer | None] = field(default_factory=dict)
     recorded: list[Layer] = field(default_factory=list)
 
 
@@ -185,7 +185,10 @@ _RECORDING: ContextVar[_Recording | None] = ContextVar("softdot.transformers.rec
 
 @contextmanager
 def record(
-    returns: _Returned | Collection[_Returned], *, layers: Collection[int] | None = None, **options: Any
+    returns: _Returned | Collection[_Returned],
+    *,
+    layers: Collection[int] | None = None,
+    **options: Any,
 ) -> Iterator[list[Layer]]:
     """Records the weights of each layer, or statistics of them, of the pass that computes the output::
 
@@ -211,7 +214,8 @@ def record(
     Raises
     ------
     TypeError, ValueError
-        From the model's call, those of :func:`softdot.attention`.
+        From the model's call, those of :func:`softdot.attention`; at the end of the context, for
+        numbers of layers that there are not.
     """
     names: tuple[_Returned, ...] = (returns,) if isinstance(returns, str) else tuple(returns)
     recording = _Recording(names, options, layers)
@@ -220,6 +224,12 @@ def record(
         yield recording.recorded
     finally:
         _RECORDING.reset(token)
+    for number in layers or ():
+        if number not in range(len(recording.layers)):
+            raise ValueError(
+                f"layers: expected numbers of the {len(recording.layers)} layers that called softdot, "
+                f"from 0, found {number}"
+            )
 
 
 def _recorded_layer(module: Any) -> Layer | None:
@@ -227,13 +237,14 @@ def _recorded_layer(module: Any) -> Layer | None:
     recording = _RECORDING.get()
     if recording is None:
         return None
-    layer = recording.layers.get(module)
-    if layer is None:
-        layer = Layer(len(recording.layers), module, recording.returns, recording.options)
-        recording.layers[module] = layer
-        if recording.chosen is None or layer.number in recording.chosen:
+    if module not in recording.layers:
+        number = len(recording.layers)
+        layer = None
+        if recording.chosen is None or number in recording.chosen:
+            layer = Layer(number, module, recording.returns, recording.options)
             recording.recorded.append(layer)
-    return layer if recording.chosen is None or layer.number in recording.chosen else None
+        recording.layers[module] = layer
+    return recording.layers[module]
 
 
 def _weights_are_wanted(others: dict[str, Any]) -> bool:
