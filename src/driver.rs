@@ -188,14 +188,26 @@ impl<'a> Tasks<'a> {
     }
 }
 
-/// Threads of the current pool; 1 without the feature `rayon`.
+/// Threads of the current pool; 1 without the feature `rayon`, and where threads cannot be started.
 pub(crate) fn pool_threads() -> usize {
     #[cfg(feature = "rayon")]
-    {
-        rayon::current_num_threads()
+    if rayon::current_thread_index().is_some() || has_global_pool() {
+        return rayon::current_num_threads();
     }
-    #[cfg(not(feature = "rayon"))]
     1
+}
+
+/// Whether rayon's own pool is there or could be started now: the first use of one that cannot be
+/// started panics.
+#[cfg(feature = "rayon")]
+fn has_global_pool() -> bool {
+    use std::{error::Error, sync::OnceLock};
+    static STARTED: OnceLock<bool> = OnceLock::new();
+    *STARTED.get_or_init(|| match rayon::ThreadPoolBuilder::new().build_global() {
+        Ok(()) => true,
+        // That somebody else has started it is an error without a cause.
+        Err(error) => error.source().is_none(),
+    })
 }
 
 /// Runs `work(wave, step, task, thread)` for all tasks of each step, for each wave; a task may start

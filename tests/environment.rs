@@ -7,7 +7,7 @@
 mod common;
 
 use common::call::{Call, dot, dot_on, scaled_softmax_in_place};
-use softdot::{Error, Isa, TensorRef};
+use softdot::{Attention, Error, Isa, TensorRef};
 use std::env;
 use std::process::Command;
 
@@ -117,4 +117,38 @@ fn a_bad_name_is_refused() {
         expected.extend(Isa::available().map(|isa| format!("forced {isa} 1")));
         assert_eq!(report_under(Some(name)), expected);
     }
+}
+
+/// Not a test but the child of [`calls_are_serial_where_threads_cannot_be_started`].
+#[test]
+fn large_call() {
+    if env::var_os(CHILD).is_none() {
+        return;
+    }
+    let data = vec![0.5f32; 512 * 64];
+    let view = TensorRef::new(&data, [512, 64]);
+    for _ in 0..2 {
+        let plan = Attention::new().plan(view, view).expect("a plan");
+        let weights = Attention::new().weights(view, view).expect("weights");
+        println!("\n{MARK}{} thread, weight {}", plan.threads, weights[0] * 512.0);
+    }
+}
+
+/// rayon panics where it cannot start its pool; a call runs on its caller's thread instead.
+#[test]
+#[cfg(target_os = "linux")]
+fn calls_are_serial_where_threads_cannot_be_started() {
+    if env::var_os("SOFTDOT_TEST_RUNNER").is_some() || cfg!(not(feature = "rayon")) {
+        return;
+    }
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -v 1048576 && exec \"$0\" large_call --exact --nocapture"])
+        .arg(env::current_exe().expect("the path of this program"))
+        .env(CHILD, "1")
+        .env("RAYON_NUM_THREADS", "4096")
+        .output()
+        .expect("this program can be started again");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(report.matches("reported: 1 thread, weight 1\n").count(), 2, "{report}");
 }
