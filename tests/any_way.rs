@@ -99,7 +99,8 @@ impl Way {
         assert!(!layouts.contains(&Layout::SharedHeads) && !layouts.contains(&Layout::SharedRows));
         let isas = isas();
         let rows = case.problem.extents.rows;
-        let chunk = random.one_of([None, Some(1), Some(1 + random.below(rows)), Some(rows)]);
+        let some = 1 + random.below(rows);
+        let chunk = random.one_of([None, Some(1), Some(some), Some(rows)]);
         Way {
             isa: isas[random.below(isas.len())],
             threads: random.one_of([1, 2, 7]),
