@@ -76,6 +76,9 @@ impl<'a, T, D: Dimension> TryFrom<ArrayViewMut<'a, T, D>> for TensorMut<'a, T> {
 
     fn try_from(view: ArrayViewMut<'a, T, D>) -> Result<Self, Error> {
         let (shape, strides) = layout(view.shape(), view.strides())?;
+        if view.is_empty() {
+            return Ok(Tensor::with_strides(&mut [], shape, strides));
+        }
         match view.into_slice_memory_order() {
             Some(data) => Ok(Tensor::with_strides(data, shape, strides)),
             None => Err(Error::Gaps { shape, strides }),

@@ -77,7 +77,7 @@ fn what_broadcast_repeats_is_read_in_place() {
 /// Reversing one entry, or none, leaves everything where it is.
 #[test]
 fn empty_and_single_axes_convert() {
-    let mut array = Array::<f32, _>::from_elem((1, 6), 0.5);
+    let array = Array::<f32, _>::from_elem((1, 6), 0.5);
     let expected = Call::new().compute(view(&array), view(&array)).unwrap();
     let reversed = TensorRef::try_from(array.slice(s![..;-1, ..])).unwrap();
     assert_eq!(Call::new().compute(reversed, reversed), Ok(expected));
@@ -89,11 +89,12 @@ fn empty_and_single_axes_convert() {
         assert_eq!(found, Ok(vec![0.25; rows * rows]));
         TensorRef::part_of(wide.view(), part).unwrap();
     }
-    let empty = TensorMut::try_from(array.slice_mut(s![.., ..0])).unwrap();
+    // Weights of no keys.
+    let mut weights = wide.clone();
+    let empty = TensorMut::try_from(weights.slice_mut(s![..;-1, ..0])).unwrap();
     let key = Array::<f32, _>::zeros((0, 6));
-    let (query, key) = (view(&wide), view(&key));
-    let error = Call::new().compute_into(query, key, empty, &mut Workspace::new()).unwrap_err();
-    assert!(matches!(error, Error::Extent { argument: "weights", found: 1, .. }), "{error}");
+    let memory = &mut Workspace::new();
+    Call::new().compute_into(view(&wide), view(&key), empty, memory).unwrap();
 }
 
 fn view(array: &Array2<f32>) -> TensorRef<'_> {
@@ -113,8 +114,7 @@ fn masks_and_counts_convert() {
         .key_mass(TensorMut::try_from(mass.view_mut()).unwrap());
     let attention = masked.into_attention();
     attention.run(view(&data), view(&data), outputs, &mut Workspace::new()).unwrap();
-    assert_eq!(keys.into_raw_vec_and_offset().0, [0; 3]);
-    // Each of the three rows has 1 to give, up to the rounding of its weights.
+    assert_eq!(keys, Array::zeros((3, 1)));
     assert!((mass.sum() - 3.0).abs() < 1e-6, "{mass}");
 }
 
