@@ -45,10 +45,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(String, ExitCode)> {
     let report = match command {
         Command::Bench(arguments) => bench::run(arguments),
-        Command::Demo(arguments) => {
-            start_threads(None)?;
-            demo::run(arguments)
-        }
+        Command::Demo(arguments) => demo::run(arguments),
         Command::Info(arguments) => {
             let threads = start_threads(None).map(|()| rayon::current_num_threads());
             info::run(arguments, threads)
@@ -62,16 +59,20 @@ fn run(command: &Command) -> Result<(String, ExitCode)> {
             attention::run(arguments).map(|()| String::new())
         }
         Command::Verify(arguments) => {
-            start_threads(None)?;
-            return verify::run(arguments);
+            let threads = start_threads(None).map_or(1, |()| rayon::current_num_threads());
+            return verify::run(arguments, threads);
         }
     };
     Ok((report?, ExitCode::SUCCESS))
 }
 
-/// A call on one thread has no pool.
+/// A call on one thread has no pool, and where nobody has said how many the library does with what it
+/// gets.
 fn start_threads_of(call: &Call) -> Result<()> {
-    if call.threads == Some(1) { Ok(()) } else { start_threads(call.threads) }
+    match call.threads {
+        None | Some(1) => Ok(()),
+        count => start_threads(count),
+    }
 }
 
 /// Starts rayon's pool here, where a machine that refuses threads gives an error: started by the

@@ -16,14 +16,15 @@ use softdot::{Isa, Threads};
 use std::fs::write;
 use std::process::ExitCode;
 
-/// Computes all problems in every way; returns the table, and failure if a result differs.
-pub fn run(arguments: &Verify) -> Result<(String, ExitCode)> {
+/// Computes all problems in every way, on up to so many threads; returns the table, and failure if a
+/// result differs.
+pub fn run(arguments: &Verify, threads: usize) -> Result<(String, ExitCode)> {
     let json = arguments.json.as_deref();
     let json = json.map(|path| Destination::new("--json", path)).transpose()?;
     let machine = Machine::detect();
     let spinner = Spinner::start();
     let mut report = Report::new(problems::problems().chain(narrow::PROBLEMS).collect());
-    for (setting, threads) in settings() {
+    for (setting, threads) in settings(threads) {
         spinner.say(format!("computing on {}, threads {threads}", setting.isa));
         report.compute(setting, threads)?;
     }
@@ -46,8 +47,7 @@ pub fn run(arguments: &Verify) -> Result<(String, ExitCode)> {
 }
 
 /// Each instruction set of this machine with one thread and, where there are more, with all.
-fn settings() -> impl Iterator<Item = (Setting, usize)> {
-    let all = rayon::current_num_threads();
+fn settings(all: usize) -> impl Iterator<Item = (Setting, usize)> {
     Isa::available().flat_map(move |isa| {
         let one = (Setting { isa, threads: Threads::Serial }, 1);
         let all = (all > 1).then_some((Setting { isa, threads: Threads::Pool }, all));
