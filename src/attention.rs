@@ -155,9 +155,9 @@ impl<'a> Attention<'a> {
     /// `[batch, kv_heads, keys, head_dim]`, a [`TensorRef`] or [`&PackedKeys`](crate::PackedKeys);
     /// `q_heads` is a multiple of `kv_heads`, and query head `h` reads key head
     /// `h / (q_heads / kv_heads)` (grouped-query attention). Keys and values of one batch entry serve all
-    /// entries of the query. For the output, `keys` is a pair of the
-    /// keys and the values `[batch, kv_heads, keys, v_dim]`. Extents may be 0: without dimensions
-    /// every score is 0, without keys rows of weights are empty and outputs 0.
+    /// entries of the query. For the output, `keys` is a pair of the keys and the values
+    /// `[batch, kv_heads, keys, v_dim]`. Extents may be 0: without dimensions every score is 0, without
+    /// keys rows of weights are empty and outputs 0.
     ///
     /// Once `workspace` has seen a call of this size, nothing is allocated (by softdot; rayon's
     /// queues are its own).
@@ -284,7 +284,7 @@ impl<'a> Attention<'a> {
         let targets = SoftmaxTargets::default();
         let problem = Problem::new(&inputs, Goal::Softmax(&targets));
         let workload = Workload::new(&problem);
-        let workload = if inputs.expect_values().is_ok() {
+        let workload = if inputs.has_values() {
             Workload { v_dim: inputs.extents.v_dim, ..workload }
         } else {
             let pairs = element_count("weights", inputs.extents.weights_shape())?;
@@ -313,8 +313,8 @@ impl<'a> Attention<'a> {
         outputs: Outputs<'_>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        if outputs.output.is_some() {
-            inputs.expect_values()?;
+        if outputs.output.is_some() && !inputs.has_values() {
+            return Err(Error::NoValues);
         }
         let targets = Targets::new(outputs, &inputs.extents)?;
         let Targets { logits, softmax, weights_of_heads } = &targets;

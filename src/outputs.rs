@@ -129,8 +129,8 @@ impl<'o> Outputs<'o> {
     }
 
     /// The largest weights of each row and their keys, both `[batch, q_heads, query_rows, k]` with k
-    /// up to [`Outputs::MAX_TOP_K`], 256: the largest first, of equal ones the lower key. Where fewer than k weights are above
-    /// 0, the rest are weights of 0 with key −1.
+    /// up to [`Outputs::MAX_TOP_K`]: the largest first, of equal ones the lower key. Where fewer than k
+    /// weights are above 0, the rest are weights of 0 with key −1.
     #[must_use]
     pub fn top_k(mut self, weights: impl Into<ViewMut<'o>>, keys: TensorMut<'o, i64>) -> Self {
         self.top_k = Some((weights.into(), keys));

@@ -198,12 +198,12 @@ impl Plan {
     pub(crate) fn new(workload: &Workload, isa: Isa, threads: usize, caches: &Caches) -> Plan {
         let Workload { heads, rows, keys, head_dim, .. } = *workload;
         let tile = isa.tile();
-        let plain_weights = workload.softmax
+        let weights_alone = workload.softmax
             && !workload.sinks
             && !workload.row_results
             && !workload.weight_results
             && workload.v_dim == 0;
-        let small = keys <= tile.panels * PANEL && plain_weights && workload.pair_bytes > 0;
+        let small = keys <= tile.panels * PANEL && weights_alone && workload.pair_bytes > 0;
         // Small heads pack into one place again and again, which costs less.
         let row_major_rows = if small { tile.panels } else { tile.max_row_major_rows };
         let row_major = workload.key_layout == KeyLayout::Words

@@ -109,9 +109,8 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// Refuses an output without values.
-    pub(crate) fn expect_values(&self) -> Result<(), Error> {
-        if self.values.is_some() { Ok(()) } else { Err(Error::NoValues) }
+    pub(crate) fn has_values(&self) -> bool {
+        self.values.is_some()
     }
 }
 

@@ -66,8 +66,8 @@ fn run(command: &Command) -> Result<(String, ExitCode)> {
     Ok((report?, ExitCode::SUCCESS))
 }
 
-/// A call on one thread has no pool, and where nobody has said how many the library does with what it
-/// gets.
+/// A call on one thread has no pool. Without --threads the library starts its own, or computes on this
+/// thread if that fails.
 fn start_threads_of(call: &Call) -> Result<()> {
     match call.threads {
         None | Some(1) => Ok(()),

@@ -115,7 +115,7 @@ fn without_threads() {
     assert!(threads.contains(" 1 (") && threads.contains("os error"), "{threads}");
     let json = succeed(&run_after(directory.path(), limits, "info --json"));
     assert!(json.contains("\"threads\": 1,"), "{json}");
-    // Nobody has asked for threads: one does.
+    // Without --threads, what cannot be started is not needed.
     for words in ["demo", "verify", FILES] {
         succeed(&run_after(directory.path(), limits, words));
     }

@@ -68,43 +68,50 @@ impl KeyMass<'_, '_> {
         let head = (q_heads * row.index.batch + row.index.q_head) / group;
         for segment in 0..plan.segments() {
             let keys = plan.segment_keys(segment);
-            let mut received = Received { multiples: [0; SEGMENT], maxima: [0.0; SEGMENT] };
-            for (place, row) in counted() {
-                let attended = row.keys_in(&keys);
-                if attended.is_empty() {
-                    continue;
-                }
-                // Whole panels: the keys around those that are attended have exponentials of 0.
-                let first = (attended.start - keys.start) / PANEL * PANEL;
-                let end = (attended.end - keys.start).next_multiple_of(PANEL);
-                let start = buffer.scores.row_start(segment, place);
-                let exponentials = &buffer.scores.from(start + first)[..end - first];
-                let factor = buffer.states.factor(segment, place);
-                if targets.has_sums() {
-                    add_weights(&mut received.multiples[first..end], exponentials, factor);
-                }
-                if targets.has_maxima() {
-                    keep_larger(simd, &mut received.maxima[first..end], exponentials, factor);
-                }
-            }
-            let sums = received.multiples.map(|multiples| multiples as f64 * UNIT);
             let (sums, maxima) = if is_nan {
                 ([f64::NAN; SEGMENT], [f32::NAN; SEGMENT])
             } else {
-                (sums, received.maxima)
+                self.received(simd, segment, counted())
             };
             call.locks.with(head * plan.segments() + segment, || {
                 targets.add(group, row.index, &keys, (&sums, &maxima));
             });
         }
     }
-}
 
-/// What the keys of a segment receive from the rows of a block.
-struct Received {
-    /// Sums in units of 2⁻³².
-    multiples: [u64; SEGMENT],
-    maxima: [f32; SEGMENT],
+    /// What the keys of a segment receive from some rows, each with its place in the block: the sums and
+    /// the largest of their weights, as far as they are asked for.
+    #[inline(always)]
+    fn received<'r, S: SimdExt>(
+        &self,
+        simd: S,
+        segment: usize,
+        rows: impl Iterator<Item = (usize, &'r Row)>,
+    ) -> ([f64; SEGMENT], [f32; SEGMENT]) {
+        let KeyMass { call, targets, buffer, .. } = self;
+        let keys = call.plan.segment_keys(segment);
+        // Sums in units of 2⁻³².
+        let (mut multiples, mut maxima) = ([0u64; SEGMENT], [0.0f32; SEGMENT]);
+        for (place, row) in rows {
+            let attended = row.keys_in(&keys);
+            if attended.is_empty() {
+                continue;
+            }
+            // Whole panels: the keys around those that are attended have exponentials of 0.
+            let first = (attended.start - keys.start) / PANEL * PANEL;
+            let end = (attended.end - keys.start).next_multiple_of(PANEL);
+            let start = buffer.scores.row_start(segment, place);
+            let exponentials = &buffer.scores.from(start + first)[..end - first];
+            let factor = buffer.states.factor(segment, place);
+            if targets.has_sums() {
+                add_weights(&mut multiples[first..end], exponentials, factor);
+            }
+            if targets.has_maxima() {
+                keep_larger(simd, &mut maxima[first..end], exponentials, factor);
+            }
+        }
+        (multiples.map(|multiples| multiples as f64 * UNIT), maxima)
+    }
 }
 
 /// Adds each weight, rounded to a multiple of 2⁻³², to its key's sum.
