@@ -77,6 +77,13 @@ macro_rules! element_types {
                 }
             }
 
+            /// Where they are.
+            pub(crate) fn as_ptr(&self) -> *const f32 {
+                match self {
+                    $($(#[$attribute])* Elements::$variant(data) => data.as_ptr().cast(),)*
+                }
+            }
+
             /// Those from `start` on; none if there are fewer.
             pub(crate) fn from(self, start: usize) -> Self {
                 match self {

@@ -290,14 +290,12 @@ impl Plan {
         let pass_panels = (caches.l2 / 8).checked_div(pass_bytes).unwrap_or(usize::MAX);
         self.pass_keys = pass_panels.clamp(1, SEGMENT / PANEL) * PANEL;
         // The values of a pass stay in half of L1: one group of panels of them, or all columns where
-        // they are packed pass by pass; in a quarter where the next pass is prefetched meanwhile.
-        let value_columns = match self.value_source {
-            ValueSource::PackPerCall => tile.panels * PANEL,
-            ValueSource::RowMajor | ValueSource::PackPerPass => self.value_pitch().max(PANEL),
-        };
-        let value_bytes = match self.value_source {
-            ValueSource::RowMajor => caches.l1 / 4,
-            ValueSource::PackPerCall | ValueSource::PackPerPass => caches.l1 / 2,
+        // they are packed pass by pass. Row-major ones are read panel by panel: with the next pass,
+        // which is prefetched meanwhile, they stay in L2.
+        let (value_bytes, value_columns) = match self.value_source {
+            ValueSource::PackPerCall => (caches.l1 / 2, tile.panels * PANEL),
+            ValueSource::PackPerPass => (caches.l1 / 2, self.value_pitch().max(PANEL)),
+            ValueSource::RowMajor => (caches.l1, self.value_pitch().max(PANEL)),
         };
         let value_keys = value_bytes / size_of::<f32>() / value_columns;
         let value_keys = 1 << value_keys.clamp(PANEL, SEGMENT).ilog2();

@@ -422,14 +422,10 @@ impl<'a> Problem<'a> {
         Some(HeadRows::new(data, strides, batch, head % kv_heads, keys))
     }
 
-    /// Whether values are rows of contiguous f32 columns, whole panels of them.
+    /// Whether values are rows of contiguous columns, whole panels of them.
     pub(crate) fn values_are_panels(&self) -> bool {
-        match self.values {
-            Some((Elements::F32(_), strides)) => {
-                strides.column == 1 && self.extents.v_dim.is_multiple_of(PANEL)
-            }
-            _ => false,
-        }
+        self.values.is_some_and(|(_, strides)| strides.column == 1)
+            && self.extents.v_dim.is_multiple_of(PANEL)
     }
 
     /// Whether the caller keeps the keys in panels.

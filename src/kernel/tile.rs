@@ -309,7 +309,7 @@ impl Words<'_> {
             let element = simd.splat_f32s(query[self.first_dim + dim]);
             let (registers, _) = sums.as_chunks_mut::<2>();
             for (sums, panel) in registers.iter_mut().zip(&*panels) {
-                let keys = simd.widen_halves(&panel[dim]);
+                let keys = simd.widen_halves::<2>(&panel[dim]);
                 for (sum, keys) in sums.iter_mut().zip(keys) {
                     *sum = simd.mul_add_f32s(element, keys, *sum);
                 }

@@ -92,15 +92,8 @@ impl HeadValues<'_> {
     /// Prefetches the pages of the next passes, if rows are an ascending stream without gaps.
     #[inline(always)]
     fn prefetch_pages<S: SimdExt>(&self, simd: S, keys: Range<usize>) {
-        match self.rows.data {
-            Elements::F32(data) => {
-                let start = data.as_ptr().wrapping_add(keys.start * self.rows.row_stride);
-                let end = data.as_ptr().wrapping_add(keys.end * self.rows.row_stride);
-                prefetch_pages(simd, start..end);
-            }
-            #[cfg(feature = "half")]
-            Elements::F16(_) | Elements::Bf16(_) => {}
-        }
+        let place = |key: usize| self.rows.data.from(key * self.rows.row_stride).as_ptr();
+        prefetch_pages(simd, place(keys.start)..place(keys.end));
     }
 
     /// The values of the pass that begins with a key.

@@ -10,7 +10,7 @@ pub(crate) enum ValuePass<'a> {
     /// `panels[(panel · pass_keys + key) · 16 + column]`.
     Packed { panels: &'a [f32], pass_keys: usize },
     /// The caller's rows, whose columns are contiguous and whole panels.
-    RowMajor { rows: &'a [f32], row_stride: usize },
+    RowMajor { rows: Elements<'a>, row_stride: usize },
 }
 
 impl<'a> ValuePass<'a> {
@@ -21,12 +21,9 @@ impl<'a> ValuePass<'a> {
         first_key: usize,
         v_dim: usize,
     ) -> Option<Self> {
-        match rows.data {
-            Elements::F32(data) if rows.dim_stride == 1 && v_dim.is_multiple_of(PANEL) => {
-                let rows_from = data.get(first_key * rows.row_stride..).unwrap_or_default();
-                Some(ValuePass::RowMajor { rows: rows_from, row_stride: rows.row_stride })
-            }
-            _ => None,
-        }
+        (rows.dim_stride == 1 && v_dim.is_multiple_of(PANEL)).then(|| ValuePass::RowMajor {
+            rows: rows.data.from(first_key * rows.row_stride),
+            row_stride: rows.row_stride,
+        })
     }
 }

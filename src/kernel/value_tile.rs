@@ -11,15 +11,18 @@
 //! 1. Columns lie in lanes and an exponential is broadcast, so the register width does not change the
 //!    order inside a chain.
 //! 2. Keys come in passes: the values of a pass in one panel group stay in L1 while all tiles of the
-//!    block pass over them. Between passes the sums are in memory.
+//!    block pass over them. Between passes the sums are in memory. Row-major values come from memory:
+//!    the next pass is prefetched meanwhile.
 //! 3. Keys that a row does not attend to have e = +0 and change no sum, unless their values are NaN or
 //!    infinite: then the row's result is not finite, and [`super::value_product`] repeats it without
 //!    them.
 
+use super::prefetch_cursor::STREAMS;
 use super::row_kernel::RowKernel;
 use super::value_source::ValuePass;
+use crate::element::Elements;
 use crate::layout::{LINE, PANEL};
-use crate::simd::SimdExt;
+use crate::simd::{SimdExt, Widen};
 use core::array::from_fn;
 use core::ops::{Index, Range};
 
@@ -97,14 +100,30 @@ impl ValueTiles<'_> {
                     let values = from_fn(|i| {
                         let first = (panel + i) * pass_keys + key;
                         let values = &panels[first * PANEL..][..(end - start) * PANEL];
-                        S::as_simd_f32s(values).0.as_chunks::<REGISTERS>().0
+                        values.as_chunks::<PANEL>().0
                     });
                     multiply_packed(simd, exponentials, values, &mut registers);
                 }
                 ValuePass::RowMajor { rows, row_stride } => {
-                    let values = &rows[key * row_stride + panel * PANEL..];
-                    let ahead = self.keys.len() * row_stride;
-                    multiply_rows(simd, exponentials, (values, row_stride), ahead, &mut registers);
+                    let (stride, keys) =
+                        ((row_stride, row_stride == self.sum_pitch), self.keys.len());
+                    let place = (key, panel);
+                    match rows {
+                        Elements::F32(rows) => {
+                            let rows = PassRows::new(rows, stride, keys, place);
+                            multiply_rows(simd, exponentials, rows, &mut registers);
+                        }
+                        #[cfg(feature = "half")]
+                        Elements::F16(rows) => {
+                            let rows = PassRows::new(rows, stride, keys, place);
+                            multiply_rows(simd, exponentials, rows, &mut registers);
+                        }
+                        #[cfg(feature = "half")]
+                        Elements::Bf16(rows) => {
+                            let rows = PassRows::new(rows, stride, keys, place);
+                            multiply_rows(simd, exponentials, rows, &mut registers);
+                        }
+                    }
                 }
             }
             for (row, registers) in registers.iter().enumerate() {
@@ -120,8 +139,69 @@ impl ValueTiles<'_> {
 type Sums<S, const ROWS: usize, const PANELS: usize, const REGISTERS: usize> =
     [[[<S as pulp::Simd>::f32s; REGISTERS]; PANELS]; ROWS];
 
-/// Distance in passes to lines that are prefetched to L2.
-const L2_PASSES: usize = 4;
+/// Some columns of row-major values, from the first key on that a tile multiplies.
+#[derive(Clone, Copy)]
+struct PassRows<'a, T> {
+    rows: &'a [T],
+    row_stride: usize,
+    /// What is prefetched meanwhile, to L2: the next pass, as [`STREAMS`] ascending streams.
+    next: *const f32,
+    /// Distance in words from one of these streams to the next; 0 if rows have gaps between them: then
+    /// the columns of the next pass are prefetched row by row.
+    stream_words: usize,
+    /// Elements of a pass.
+    pass: usize,
+}
+
+impl<'a, T: Widen> PassRows<'a, T> {
+    /// The panels of columns from `panel` on, of the keys from `key` on, in a pass of so many keys.
+    #[inline(always)]
+    fn new(
+        rows: &'a [T],
+        (row_stride, dense): (usize, bool),
+        keys: usize,
+        (key, panel): (usize, usize),
+    ) -> Self {
+        let pass = keys * row_stride;
+        let line = (panel * keys + key) / T::PER_WORD;
+        let next = rows.as_ptr().wrapping_add(pass).cast::<f32>();
+        PassRows {
+            rows: &rows[key * row_stride + panel * PANEL..],
+            row_stride,
+            next: next.wrapping_add(line / STREAMS * LINE),
+            stream_words: if dense { pass / T::PER_WORD / STREAMS } else { 0 },
+            pass,
+        }
+    }
+
+    /// The next key's columns of some panels.
+    #[inline(always)]
+    fn next_row<const PANELS: usize>(&mut self) -> [&'a [T; PANEL]; PANELS] {
+        let row = self.rows.as_chunks().0.first_chunk::<PANELS>().expect("whole panels");
+        self.rows = self.rows.get(self.row_stride..).unwrap_or_default();
+        row.each_ref()
+    }
+
+    /// Prefetches as much of the next pass as some panels of the next [`UNROLL`] keys are.
+    #[inline(always)]
+    fn prefetch<S: SimdExt, const PANELS: usize>(&mut self, simd: S) {
+        if self.stream_words > 0 {
+            for _ in 0..UNROLL * PANELS / T::PER_WORD / STREAMS {
+                for stream in 0..STREAMS {
+                    simd.prefetch_to_l2(self.next.wrapping_add(stream * self.stream_words));
+                }
+                self.next = self.next.wrapping_add(LINE);
+            }
+            return;
+        }
+        for key in 0..UNROLL {
+            for panel in 0..PANELS {
+                let element = self.pass + key * self.row_stride + panel * PANEL;
+                simd.prefetch_to_l2(self.rows.as_ptr().wrapping_add(element).cast());
+            }
+        }
+    }
+}
 
 /// Keys that are unrolled.
 const UNROLL: usize = 8;
@@ -130,7 +210,7 @@ const UNROLL: usize = 8;
 fn multiply_packed<S: SimdExt, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
     simd: S,
     exponentials: [&[f32]; ROWS],
-    values: [&[[S::f32s; REGISTERS]]; PANELS],
+    values: [&[[f32; PANEL]]; PANELS],
     sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
 ) {
     let chunks = exponentials[0].len() / UNROLL;
@@ -144,64 +224,67 @@ fn multiply_packed<S: SimdExt, const ROWS: usize, const PANELS: usize, const REG
             *panel = &values.as_chunks().0[chunk];
         }
         for key in 0..UNROLL {
-            multiply_add(simd, &rows, &panels, key, sums);
+            multiply_add(simd, &rows, key, panels.map(|panel| &panel[key]), sums);
             simd.scheduling_barrier();
         }
     }
     for key in chunks * UNROLL..exponentials[0].len() {
-        multiply_add(simd, &exponentials, &values, key, sums);
+        multiply_add(simd, &exponentials, key, values.map(|panel| &panel[key]), sums);
     }
 }
 
-/// `ahead` is the distance in elements to the same columns of the next pass, which are prefetched.
 #[inline(always)]
-fn multiply_rows<S: SimdExt, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
+fn multiply_rows<
+    S: SimdExt,
+    T: Widen,
+    const ROWS: usize,
+    const PANELS: usize,
+    const REGISTERS: usize,
+>(
     simd: S,
     exponentials: [&[f32]; ROWS],
-    (values, row_stride): (&[f32], usize),
-    ahead: usize,
+    mut values: PassRows<'_, T>,
     sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
 ) {
-    for key in 0..exponentials[0].len() {
-        let row = &values[key * row_stride..][..PANELS * PANEL];
-        for line in 0..PANELS * PANEL / LINE {
-            let line = row.as_ptr().wrapping_add(line * LINE);
-            simd.prefetch(line.wrapping_add(ahead));
-            simd.prefetch_to_l2(line.wrapping_add(L2_PASSES * ahead));
+    let chunks = exponentials[0].len() / UNROLL;
+    for chunk in 0..chunks {
+        values.prefetch::<S, PANELS>(simd);
+        let mut rows = [&[0.0; UNROLL]; ROWS];
+        for (row, exponentials) in rows.iter_mut().zip(&exponentials) {
+            *row = &exponentials.as_chunks().0[chunk];
         }
-        let (registers, _) = S::as_simd_f32s(row).0.as_chunks::<REGISTERS>();
-        for (exponentials, sums) in exponentials.iter().zip(&mut *sums) {
-            let e = simd.splat_f32s(exponentials[key]);
-            for (value, sum) in registers.as_flattened().iter().zip(sums.as_flattened_mut()) {
-                *sum = simd.mul_add_f32s(e, *value, *sum);
-            }
+        for key in 0..UNROLL {
+            multiply_add(simd, &rows, key, values.next_row(), sums);
+            simd.scheduling_barrier();
         }
-        simd.scheduling_barrier();
+    }
+    for key in chunks * UNROLL..exponentials[0].len() {
+        multiply_add(simd, &exponentials, key, values.next_row(), sums);
     }
 }
 
-/// One key of a tile, of rows of exponentials and of panels of values.
+/// One key of a tile: an exponential of each row, and the columns of some panels.
 #[inline(always)]
 fn multiply_add<
     S: SimdExt,
     E: Index<usize, Output = f32> + ?Sized,
-    V: Index<usize, Output = [S::f32s; REGISTERS]> + ?Sized,
+    T: Widen,
     const ROWS: usize,
     const PANELS: usize,
     const REGISTERS: usize,
 >(
     simd: S,
     exponentials: &[&E; ROWS],
-    values: &[&V; PANELS],
     key: usize,
+    values: [&[T; PANEL]; PANELS],
     sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
 ) {
     let mut columns = [[simd.splat_f32s(0.0); REGISTERS]; PANELS];
     for (columns, values) in columns.iter_mut().zip(values) {
-        *columns = values[key];
+        *columns = T::widen_columns(simd, values);
     }
-    for (exponentials, sums) in exponentials.iter().zip(sums) {
-        let e = simd.splat_f32s(exponentials[key]);
+    for (e, sums) in exponentials.iter().zip(sums) {
+        let e = simd.splat_f32s(e[key]);
         for (value, sum) in columns.as_flattened().iter().zip(sums.as_flattened_mut()) {
             *sum = simd.mul_add_f32s(e, *value, *sum);
         }

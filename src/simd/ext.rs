@@ -11,7 +11,6 @@
 use super::f16;
 use super::store_queue::StoreQueue;
 #[cfg(feature = "half")]
-use crate::convert::Storage;
 use crate::layout::{LINE, TRANSPOSE_WORDS, TileShape};
 use pulp::Simd;
 
@@ -131,16 +130,13 @@ pub(crate) trait SimdExt: Simd {
         }
     }
 
-    /// The first two registers of sixteen f16, widened.
+    /// The first registers of sixteen f16, widened.
     #[cfg(feature = "half")]
     #[inline(always)]
-    fn widen_halves(self, halves: &[u16; 16]) -> [Self::f32s; 2] {
-        let mut registers = [self.splat_f32s(0.0); 2];
-        let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(&mut registers);
-        for (lane, &half) in lanes.iter_mut().zip(halves) {
-            *lane = half::f16::from_bits(half).widen();
-        }
-        registers
+    fn widen_halves<const REGISTERS: usize>(self, halves: &[u16; 16]) -> [Self::f32s; REGISTERS] {
+        let words = halves.map(|half| u32::from(half) << 16);
+        let (words, _) = Self::as_simd_u32s(&words);
+        core::array::from_fn(|i| f16::widen(self, words[i]))
     }
 
     /// Writes a register by a non-temporal store, which bypasses the caches. `output` has to be

@@ -7,7 +7,8 @@
 
 use super::ext::SimdExt;
 use crate::convert::Storage;
-use crate::layout::TRANSPOSE_WORDS;
+use crate::layout::{PANEL, TRANSPOSE_WORDS};
+use core::array::from_fn;
 
 /// An element type that registers widen to f32 without loss.
 pub(crate) trait Widen: Storage {
@@ -17,6 +18,12 @@ pub(crate) trait Widen: Storage {
 
     /// The elements of words, in order; the first [`Storage::PER_WORD`] of the two are used.
     fn unpack<S: SimdExt>(simd: S, words: S::f32s) -> [S::f32s; 2];
+
+    /// The first registers of a panel's columns.
+    fn widen_columns<S: SimdExt, const REGISTERS: usize>(
+        simd: S,
+        columns: &[Self; PANEL],
+    ) -> [S::f32s; REGISTERS];
 
     /// As [`SimdExt::load_transposed`], the elements of each word as [`Widen::unpack`] has them.
     #[inline(always)]
@@ -34,6 +41,15 @@ impl Widen for f32 {
     fn unpack<S: SimdExt>(_: S, words: S::f32s) -> [S::f32s; 2] {
         [words; 2]
     }
+
+    #[inline(always)]
+    fn widen_columns<S: SimdExt, const REGISTERS: usize>(
+        _: S,
+        columns: &[f32; PANEL],
+    ) -> [S::f32s; REGISTERS] {
+        let (registers, _) = S::as_simd_f32s(columns);
+        from_fn(|i| registers[i])
+    }
 }
 
 #[cfg(feature = "half")]
@@ -45,6 +61,14 @@ impl Widen for half::bf16 {
         let second = simd.and_u32s(words, simd.splat_u32s(0xffff_0000));
         [simd.transmute_f32s_u32s(first), simd.transmute_f32s_u32s(second)]
     }
+
+    #[inline(always)]
+    fn widen_columns<S: SimdExt, const REGISTERS: usize>(
+        simd: S,
+        columns: &[half::bf16; PANEL],
+    ) -> [S::f32s; REGISTERS] {
+        f32::widen_columns(simd, &columns.map(Storage::widen))
+    }
 }
 
 #[cfg(feature = "half")]
@@ -54,6 +78,14 @@ impl Widen for half::f16 {
     #[inline(always)]
     fn unpack<S: SimdExt>(simd: S, words: S::f32s) -> [S::f32s; 2] {
         simd.unpack_f16(simd.transmute_u32s_f32s(words))
+    }
+
+    #[inline(always)]
+    fn widen_columns<S: SimdExt, const REGISTERS: usize>(
+        simd: S,
+        columns: &[half::f16; PANEL],
+    ) -> [S::f32s; REGISTERS] {
+        simd.widen_halves(pulp::bytemuck::cast_ref(columns))
     }
 
     #[inline(always)]

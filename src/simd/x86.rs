@@ -512,9 +512,10 @@ impl SimdExt for V3 {
 
     #[cfg(feature = "half")]
     #[inline(always)]
-    fn widen_halves(self, halves: &[u16; 16]) -> [Self::f32s; 2] {
+    fn widen_halves<const REGISTERS: usize>(self, halves: &[u16; 16]) -> [Self::f32s; REGISTERS] {
         // SAFETY: `self` proves AVX2, and `Isa::is_available` asked for F16C before dispatch.
-        unsafe { widen_halves_16(halves) }.map(pulp::cast)
+        let registers = unsafe { widen_halves_16(halves) };
+        core::array::from_fn(|i| pulp::cast(registers[i]))
     }
 
     #[inline(always)]
@@ -612,6 +613,14 @@ impl SimdExt for V4 {
         assert!(rows.len() >= 15 * row_stride + TRANSPOSE_WORDS);
         // SAFETY: `self` proves AVX-512; the assertion keeps the last row inside `rows`.
         pulp::cast(unsafe { transpose_f16_16(rows.as_ptr(), row_stride) })
+    }
+
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn widen_halves<const REGISTERS: usize>(self, halves: &[u16; 16]) -> [Self::f32s; REGISTERS] {
+        // SAFETY: `self` proves AVX-512; the halves are as many as are read.
+        let register = unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast())) };
+        [pulp::cast(register); REGISTERS]
     }
 
     #[inline(always)]
