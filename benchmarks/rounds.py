@@ -16,8 +16,10 @@ from workloads import Workload
 #: A turn takes at least about this long: shorter calls are repeated within it.
 TURN_SECONDS = 1e-3
 
-#: Before each turn, for threads that wait busily for more work to give up: OpenBLAS's take 18 ms.
+#: Before each turn, for threads that wait busily for more work to give up: so long at a time, until the
+#: process has rested for most of it, and so long at most. (OpenBLAS's take 18 ms, onnxruntime's longer.)
 PAUSE_SECONDS = 25e-3
+LONGEST_PAUSE_SECONDS = 1.0
 
 #: Calls of each form, to find the fastest: so many, and for so long, at least. (Of a few calls of some
 #: microseconds, the shortest says little.)
@@ -56,7 +58,7 @@ class Contender:
 
     def take_turn(self) -> None:
         """One call to find the caches as it would leave them, and then those that count."""
-        time.sleep(PAUSE_SECONDS)
+        _rest()
         self.call()
         cpu, start = time.process_time(), time.perf_counter()
         for _ in range(self.calls):
@@ -99,6 +101,15 @@ def _contender(name: str, forms: dict[str, Callable], problem: Problem) -> Conte
         if best is None or once < best[0]:
             best = once, Contender(name, form, call, error, max(1, round(TURN_SECONDS / once)))
     return best[1]
+
+
+def _rest() -> None:
+    end = time.perf_counter() + LONGEST_PAUSE_SECONDS
+    busy = PAUSE_SECONDS
+    while busy > PAUSE_SECONDS / 10 and time.perf_counter() < end:
+        cpu = time.process_time()
+        time.sleep(PAUSE_SECONDS)
+        busy = time.process_time() - cpu
 
 
 def _shortest(call: Callable) -> float:
