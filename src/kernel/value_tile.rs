@@ -24,6 +24,7 @@ use crate::element::Elements;
 use crate::layout::{LINE, PANEL};
 use crate::simd::{SimdExt, Widen};
 use core::array::from_fn;
+use core::hint::black_box;
 use core::ops::{Index, Range};
 
 /// The rows of a tile and the keys that any of them attends to.
@@ -203,8 +204,8 @@ impl<'a, T: Widen> PassRows<'a, T> {
     }
 }
 
-/// Keys that are unrolled.
-const UNROLL: usize = 8;
+/// Keys that are unrolled: enough for their FMAs to hide the way of the exponentials through memory.
+const UNROLL: usize = 16;
 
 #[inline(always)]
 fn multiply_packed<S: SimdExt, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
@@ -213,18 +214,16 @@ fn multiply_packed<S: SimdExt, const ROWS: usize, const PANELS: usize, const REG
     values: [&[[f32; PANEL]]; PANELS],
     sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
 ) {
+    let mut rows = [[0.0; UNROLL]; ROWS];
     let chunks = exponentials[0].len() / UNROLL;
     for chunk in 0..chunks {
-        let mut rows = [&[0.0; UNROLL]; ROWS];
-        for (row, exponentials) in rows.iter_mut().zip(&exponentials) {
-            *row = &exponentials.as_chunks().0[chunk];
-        }
+        copy_chunk(&exponentials, chunk, &mut rows);
         let mut panels = [&values[0].as_chunks::<UNROLL>().0[chunk]; PANELS];
         for (panel, values) in panels.iter_mut().zip(&values) {
             *panel = &values.as_chunks().0[chunk];
         }
         for key in 0..UNROLL {
-            multiply_add(simd, &rows, key, panels.map(|panel| &panel[key]), sums);
+            multiply_add(simd, &rows.each_ref(), key, panels.map(|panel| &panel[key]), sums);
             simd.scheduling_barrier();
         }
     }
@@ -246,21 +245,35 @@ fn multiply_rows<
     mut values: PassRows<'_, T>,
     sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
 ) {
+    let mut rows = [[0.0; UNROLL]; ROWS];
     let chunks = exponentials[0].len() / UNROLL;
     for chunk in 0..chunks {
         values.prefetch::<S, PANELS>(simd);
-        let mut rows = [&[0.0; UNROLL]; ROWS];
-        for (row, exponentials) in rows.iter_mut().zip(&exponentials) {
-            *row = &exponentials.as_chunks().0[chunk];
-        }
+        copy_chunk(&exponentials, chunk, &mut rows);
         for key in 0..UNROLL {
-            multiply_add(simd, &rows, key, values.next_row(), sums);
+            multiply_add(simd, &rows.each_ref(), key, values.next_row(), sums);
             simd.scheduling_barrier();
         }
     }
     for key in chunks * UNROLL..exponentials[0].len() {
         multiply_add(simd, &exponentials, key, values.next_row(), sums);
     }
+}
+
+/// Copies the exponentials of a chunk of keys side by side, so that one pointer with constant offsets
+/// reaches all rows: with a pointer for each, the loop runs out of integer registers, and sums are
+/// spilled.
+#[inline(always)]
+fn copy_chunk<const ROWS: usize>(
+    exponentials: &[&[f32]; ROWS],
+    chunk: usize,
+    rows: &mut [[f32; UNROLL]; ROWS],
+) {
+    for (row, exponentials) in rows.iter_mut().zip(exponentials) {
+        *row = exponentials.as_chunks().0[chunk];
+    }
+    // Else the compiler would read the rows from where they were.
+    black_box(rows);
 }
 
 /// One key of a tile: an exponential of each row, and the columns of some panels.
