@@ -73,7 +73,8 @@ DECODERS = {
     "Gemma2": ALTERNATING | {"attn_logit_softcapping": 2.0},
     "Gemma3Text": ALTERNATING,
     "Gemma": GROUPED,
-    "GptOss": ALTERNATING | {"num_local_experts": 2, "num_experts_per_tok": 1},
+    # Both experts for each token: a choice of one would turn rounding into another expert.
+    "GptOss": ALTERNATING | {"num_local_experts": 2, "num_experts_per_tok": 2},
     "Llama": GROUPED,
     "Mistral": GROUPED | {"sliding_window": 6},
     "Mixtral": GROUPED | {"num_local_experts": 2, "num_experts_per_tok": 1},
