@@ -55,7 +55,7 @@ impl Kernel for PackHead<'_> {
                 let first = (first_pass + i) * pass_keys;
                 let keys = first..first + pass_keys;
                 if is_used(&keys) {
-                    pack_values(&rows, keys, plan.v_dim, pass);
+                    pack_values::<S, REGISTERS>(simd, &rows, keys, plan.v_dim, pass);
                 }
             }
         }

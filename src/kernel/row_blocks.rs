@@ -101,7 +101,9 @@ impl Kernel for RowBlocks<'_> {
                         let head_rows = (&rows, rows.of_head(i));
                         let product = (values, &mut *node.output);
                         let scores = &mut buffer.scores;
-                        add_value_product(simd, call, segment, head_rows, scores, product);
+                        add_value_product::<S, REGISTERS>(
+                            simd, call, segment, head_rows, scores, product,
+                        );
                     }
                     if plan.shares_blocks() {
                         nodes.keep();

@@ -3,32 +3,40 @@
 //! `panels[(panel · pass_keys + key) · 16 + column]`: a pass of keys is contiguous, and a tile reads
 //! each of its panels as one ascending stream. Missing columns and keys are zeros.
 
-use crate::convert::Storage;
 use crate::element::Elements;
 use crate::layout::PANEL;
 use crate::rows::HeadRows;
+use crate::simd::{SimdExt, Widen};
 use core::ops::Range;
 
 /// Packs the values of some keys, as many as the panels have room for; those that do not exist are
 /// zeros.
 #[inline(always)]
-pub(crate) fn pack_values(
+pub(crate) fn pack_values<S: SimdExt, const REGISTERS: usize>(
+    simd: S,
     head: &HeadRows<Elements<'_>>,
     keys: Range<usize>,
     v_dim: usize,
     panels: &mut [f32],
 ) {
     match head.data {
-        Elements::F32(data) => pack_rows(&head.with(data), keys, v_dim, panels),
+        Elements::F32(data) => {
+            pack_rows::<S, _, REGISTERS>(simd, &head.with(data), keys, v_dim, panels)
+        }
         #[cfg(feature = "half")]
-        Elements::F16(data) => pack_rows(&head.with(data), keys, v_dim, panels),
+        Elements::F16(data) => {
+            pack_rows::<S, _, REGISTERS>(simd, &head.with(data), keys, v_dim, panels)
+        }
         #[cfg(feature = "half")]
-        Elements::Bf16(data) => pack_rows(&head.with(data), keys, v_dim, panels),
+        Elements::Bf16(data) => {
+            pack_rows::<S, _, REGISTERS>(simd, &head.with(data), keys, v_dim, panels)
+        }
     }
 }
 
 #[inline(always)]
-fn pack_rows<T: Storage>(
+fn pack_rows<S: SimdExt, T: Widen, const REGISTERS: usize>(
+    simd: S,
     head: &HeadRows<&[T]>,
     keys: Range<usize>,
     v_dim: usize,
@@ -48,7 +56,8 @@ fn pack_rows<T: Storage>(
             let rest = (!rest.is_empty()).then_some(rest);
             let mut places = places;
             for (columns, place) in whole.iter().zip(places.by_ref()) {
-                *place = columns.map(Storage::widen);
+                let registers: [_; REGISTERS] = T::widen_columns(simd, columns);
+                S::as_mut_simd_f32s(place).0.copy_from_slice(&registers);
             }
             if let (Some(place), Some(rest)) = (places.next(), rest) {
                 for (place, column) in place.iter_mut().zip(rest) {

@@ -10,7 +10,7 @@ use super::value_tile::{TileRows, ValueTiles};
 use crate::call::Call;
 use crate::element::Elements;
 use crate::layout::MAX_BLOCK_ROWS;
-use crate::plan::ValueSource;
+use crate::plan::{Plan, ValueSource};
 use crate::rows::{HeadRows, Row};
 use crate::simd::SimdExt;
 use core::array::from_fn;
@@ -28,7 +28,7 @@ pub(crate) struct HeadValues<'a> {
 
 /// Adds the product of a head's rows in one segment to their sums, which are zeros before.
 #[inline(always)]
-pub(crate) fn add_value_product<S: SimdExt>(
+pub(crate) fn add_value_product<S: SimdExt, const REGISTERS: usize>(
     simd: S,
     call: Call<'_>,
     segment: usize,
@@ -62,7 +62,7 @@ pub(crate) fn add_value_product<S: SimdExt>(
         if plan.value_source == ValueSource::RowMajor && plan.beyond_l2 {
             values.prefetch_pages(simd, keys.clone());
         }
-        let source = values.pass_of(plan.value_source, first, pass_keys, plan.v_dim);
+        let source = values.pass_of::<S, REGISTERS>(simd, plan, first);
         for tiles in tiles[..count].chunk_by(|a, b| a.rows == b.rows) {
             let work = ValueTiles {
                 tiles,
@@ -98,25 +98,25 @@ impl HeadValues<'_> {
 
     /// The values of the pass that begins with a key.
     #[inline(always)]
-    fn pass_of(
+    fn pass_of<S: SimdExt, const REGISTERS: usize>(
         &mut self,
-        source: ValueSource,
+        simd: S,
+        plan: &Plan,
         first_key: usize,
-        pass_keys: usize,
-        v_dim: usize,
     ) -> ValuePass<'_> {
-        let pitch = v_dim.next_multiple_of(crate::layout::PANEL);
+        let (pass_keys, v_dim, pitch) = (plan.value_pass_keys, plan.v_dim, plan.value_pitch());
         if let Some(packed) = self.packed {
             let panels = &packed[first_key * pitch..][..pass_keys * pitch];
             return ValuePass::Packed { panels, pass_keys };
         }
-        if source == ValueSource::RowMajor
+        if plan.value_source == ValueSource::RowMajor
             && let Some(pass) = ValuePass::row_major(&self.rows, first_key, v_dim)
         {
             return pass;
         }
         let panels = &mut self.pass[..pass_keys * pitch];
-        pack_values(&self.rows, first_key..first_key + pass_keys, v_dim, panels);
+        let keys = first_key..first_key + pass_keys;
+        pack_values::<S, REGISTERS>(simd, &self.rows, keys, v_dim, panels);
         ValuePass::Packed { panels, pass_keys }
     }
 }
