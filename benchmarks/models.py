@@ -26,8 +26,10 @@ import transformers
 
 import machine
 
-#: The largest error of a right answer, relative to its largest magnitude.
-TOLERANCE = 1e-4
+#: The largest error of a right answer, relative to its largest magnitude: layers amplify the rounding
+#: of those before them. (SmolLM2's output on 2,048 random tokens is 7e-5 from that in float64 with
+#: eager, 2e-5 with softdot, 1e-5 with sdpa.)
+TOLERANCE = 1e-3
 
 #: Weights of all layers that take more memory than this are left out.
 LARGEST_WEIGHTS = 5e9
