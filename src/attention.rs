@@ -15,7 +15,7 @@ use crate::outputs::Outputs;
 use crate::plan::{Plan, Workload};
 use crate::positions::Causal;
 use crate::problem::{Goal, Inputs, KeyInput, Problem};
-use crate::targets::{SoftmaxTargets, Target, Targets};
+use crate::targets::{SoftmaxTargets, Targets};
 use crate::tensor::{Tensor, TensorMut, TensorRef, View, element_count};
 use crate::workspace::Workspace;
 use alloc::vec::Vec;
@@ -176,6 +176,36 @@ impl<'a> Attention<'a> {
         self.compute(&self.check(query.into(), keys.into())?, outputs, workspace)
     }
 
+    /// Makes a workspace large enough for [`Attention::run`] with the same arguments, which then
+    /// allocates nothing even the first time. Nothing is computed or written.
+    ///
+    /// ```
+    /// # use softdot::{Attention, Outputs, TensorMut, TensorRef, Workspace};
+    /// # let data = [0.5f32; 6];
+    /// # let (query, key) = (TensorRef::new(&data[..4], [2, 2]), TensorRef::new(&data[..], [3, 2]));
+    /// let mut weights = [0.0; 6];
+    /// let mut workspace = Workspace::new();
+    /// let outputs = Outputs::new().weights(TensorMut::new(&mut weights[..], [2, 3]));
+    /// Attention::new().reserve(query, key, outputs, &mut workspace)?;
+    /// assert!(workspace.bytes() > 0);
+    /// assert_eq!(weights, [0.0; 6]);
+    /// # Ok::<(), softdot::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Attention::run`].
+    pub fn reserve<'k>(
+        &self,
+        query: impl Into<View<'k>>,
+        keys: impl Into<KeysValues<'k>>,
+        outputs: Outputs<'_>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        let inputs = self.check(query.into(), keys.into())?;
+        let targets = check_outputs(&inputs, outputs)?;
+        self.grow(&inputs, &targets, &passes(&inputs, &targets), workspace).map(|_| ())
+    }
+
     /// The output `softmax(scale · Q Kᵀ + …) · V`, dense, `[batch, q_heads, query_rows, v_dim]`.
     /// Inputs as for [`Attention::run`].
     ///
@@ -306,52 +336,49 @@ impl<'a> Attention<'a> {
     }
 
     /// Plans and runs a pass for the logits and one for what follows from the softmax, as far as they
-    /// are asked for.
+    /// are asked for, and one for each head whose weights are asked for by themselves.
     fn compute(
         &self,
         inputs: &Inputs<'_>,
         outputs: Outputs<'_>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        if outputs.output.is_some() && !inputs.has_values() {
-            return Err(Error::NoValues);
-        }
-        let targets = Targets::new(outputs, &inputs.extents)?;
-        let Targets { logits, softmax, weights_of_heads } = &targets;
-        let of_softmax = Problem::new(inputs, Goal::Softmax(softmax));
-        let of_logits =
-            logits.map(|(stage, target)| Problem::new(inputs, Goal::Logits(stage, target)));
-        let passes = [of_logits.as_ref(), (!softmax.is_empty()).then_some(&of_softmax)];
+        let targets = check_outputs(inputs, outputs)?;
+        let passes = passes(inputs, &targets);
         // All memory is there before anything is computed.
+        let plans = self.grow(inputs, &targets, &passes, workspace)?;
+        for (plan, problem) in plans.iter().zip(&passes) {
+            if let (Some(plan), Some(problem)) = (plan, problem) {
+                compute_pass(problem, plan, workspace);
+            }
+        }
+        for (head, targets) in targets.of_heads() {
+            let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
+            let plan = self.plan_and_grow(&problem, workspace)?;
+            compute_pass(&problem, &plan, workspace);
+        }
+        Ok(())
+    }
+
+    /// Grows the workspace to what each pass needs. The plans of the first two.
+    fn grow(
+        &self,
+        inputs: &Inputs<'_>,
+        targets: &Targets<'_>,
+        passes: &[Option<Problem<'_>>; 2],
+        workspace: &mut Workspace,
+    ) -> Result<[Option<Plan>; 2], Error> {
         let mut plans = [None, None];
         for (plan, problem) in plans.iter_mut().zip(passes) {
             if let Some(problem) = problem {
                 *plan = Some(self.plan_and_grow(problem, workspace)?);
             }
         }
-        let (heads, of_heads) = weights_of_heads.unzip();
-        let heads: &[usize] = heads.unwrap_or_default();
-        let of_head = |place| SoftmaxTargets {
-            weights: of_heads.map(|target: Target<'_>| target.of_head(place, heads.len())),
-            ..SoftmaxTargets::default()
-        };
-        for (place, &head) in heads.iter().enumerate() {
-            let targets = of_head(place);
+        for (head, targets) in targets.of_heads() {
             let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
             self.plan_and_grow(&problem, workspace)?;
         }
-        for (plan, problem) in plans.iter().zip(passes) {
-            if let (Some(plan), Some(problem)) = (plan, problem) {
-                compute_pass(problem, plan, workspace);
-            }
-        }
-        for (place, &head) in heads.iter().enumerate() {
-            let targets = of_head(place);
-            let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
-            let plan = self.plan_and_grow(&problem, workspace)?;
-            compute_pass(&problem, &plan, workspace);
-        }
-        Ok(())
+        Ok(plans)
     }
 
     /// The plan of a pass, for which the workspace has grown.
@@ -375,6 +402,22 @@ impl<'a> Attention<'a> {
         };
         Ok(Plan::new(workload, isa, threads, &Caches::detect()))
     }
+}
+
+/// The outputs, which fit the inputs.
+fn check_outputs<'o>(inputs: &Inputs<'_>, outputs: Outputs<'o>) -> Result<Targets<'o>, Error> {
+    if outputs.output.is_some() && !inputs.has_values() {
+        return Err(Error::NoValues);
+    }
+    Targets::new(outputs, &inputs.extents)
+}
+
+/// The pass for the logits and the one for what follows from the softmax, as far as they are asked for.
+fn passes<'t>(inputs: &Inputs<'t>, targets: &'t Targets<'_>) -> [Option<Problem<'t>>; 2] {
+    let Targets { logits, softmax, .. } = targets;
+    let of_logits = logits.map(|(stage, target)| Goal::Logits(stage, target));
+    let of_softmax = (!softmax.is_empty()).then_some(Goal::Softmax(softmax));
+    [of_logits, of_softmax].map(|goal| goal.map(|goal| Problem::new(inputs, goal)))
 }
 
 /// Computes one pass over the pairs of query rows and keys, in a workspace that has grown.

@@ -6,7 +6,7 @@ use common::call::{
     Call, Stage, dot, dot_on, scaled_softmax, scaled_softmax_in_place_on, scaled_softmax_on,
 };
 use common::{Extents, Problem, isas, random};
-use softdot::{TensorMut, Threads, Workspace};
+use softdot::{Attention, Logits, Outputs, TensorMut, Threads, Workspace};
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -104,6 +104,32 @@ fn a_warm_workspace_allocates_nothing() {
                 }
             }
         }
+    }
+}
+
+/// A reserved workspace is warm from the first call on, whatever it is asked for.
+#[test]
+fn a_reserved_workspace_allocates_nothing() {
+    for extents in SHAPES {
+        let problem = Problem::random(extents, 1);
+        let shape @ [batch, heads, rows, keys] = extents.output_shape();
+        let mut results = vec![0.0; 3 * batch * heads * rows * keys];
+        let (weights, rest) = results.split_at_mut(batch * heads * rows * keys);
+        let (logits, of_head) = rest.split_at_mut(weights.len());
+        let mut outputs = || {
+            Outputs::new()
+                .weights(TensorMut::new(&mut weights[..], shape))
+                .logits(Logits::Scores, TensorMut::new(&mut logits[..], shape))
+                .weights_of_heads(&[0], TensorMut::new(&mut of_head[..], [batch, 1, rows, keys]))
+        };
+        let attention = Attention::new().threads(Threads::Serial);
+        let (query, key) = (problem.query_view(), problem.key_view());
+        let mut memory = Workspace::new();
+        attention.reserve(query, key, outputs(), &mut memory).expect("valid");
+        let bytes = memory.bytes();
+        let first = || attention.run(query, key, outputs(), &mut memory).expect("valid");
+        assert_eq!(allocations(first), 0, "{extents:?}");
+        assert_eq!(memory.bytes(), bytes);
     }
 }
 
