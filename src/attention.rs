@@ -10,13 +10,14 @@ use crate::extents::Extents;
 use crate::isa::Isa;
 use crate::keys::{Keys, KeysValues};
 use crate::locks::Locks;
-use crate::options::{Logits, Options, Threads};
+use crate::options::{Logits, Options};
 use crate::outputs::Outputs;
 use crate::plan::{Plan, Workload};
 use crate::positions::Causal;
 use crate::problem::{Goal, Inputs, KeyInput, Problem};
 use crate::targets::{SoftmaxTargets, Targets};
 use crate::tensor::{Tensor, TensorMut, TensorRef, View, element_count};
+use crate::threads::Threads;
 use crate::workspace::Workspace;
 use alloc::vec::Vec;
 
@@ -48,7 +49,7 @@ use alloc::vec::Vec;
 pub struct Attention<'a> {
     options: Options<'a>,
     isa: Option<Isa>,
-    threads: Threads,
+    threads: Threads<'a>,
 }
 
 impl<'a> Attention<'a> {
@@ -144,7 +145,7 @@ impl<'a> Attention<'a> {
 
     /// Which threads share the work. The result has the same bits for any number.
     #[must_use]
-    pub fn threads(mut self, threads: Threads) -> Self {
+    pub fn threads(mut self, threads: Threads<'a>) -> Self {
         self.threads = threads;
         self
     }
@@ -349,13 +350,13 @@ impl<'a> Attention<'a> {
         let plans = self.grow(inputs, &targets, &passes, workspace)?;
         for (plan, problem) in plans.iter().zip(&passes) {
             if let (Some(plan), Some(problem)) = (plan, problem) {
-                compute_pass(problem, plan, workspace);
+                compute_pass(problem, plan, self.threads, workspace);
             }
         }
         for (head, targets) in targets.of_heads() {
             let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
             let plan = self.plan_and_grow(&problem, workspace)?;
-            compute_pass(&problem, &plan, workspace);
+            compute_pass(&problem, &plan, self.threads, workspace);
         }
         Ok(())
     }
@@ -394,12 +395,8 @@ impl<'a> Attention<'a> {
 
     fn plan_for(&self, workload: &Workload, extents: &Extents) -> Result<Plan, Error> {
         let isa = dispatch::choose(self.isa)?;
-        let threads = match self.threads {
-            Threads::Pool if extents.multiply_adds() >= Threads::SERIAL_WORK => {
-                driver::pool_threads()
-            }
-            _ => 1,
-        };
+        let is_shared = extents.multiply_adds() >= Threads::SERIAL_WORK;
+        let threads = if is_shared { driver::count(self.threads) } else { 1 };
         Ok(Plan::new(workload, isa, threads, &Caches::detect()))
     }
 }
@@ -421,10 +418,15 @@ fn passes<'t>(inputs: &Inputs<'t>, targets: &'t Targets<'_>) -> [Option<Problem<
 }
 
 /// Computes one pass over the pairs of query rows and keys, in a workspace that has grown.
-fn compute_pass(problem: &Problem<'_>, plan: &Plan, workspace: &mut Workspace) {
+fn compute_pass(
+    problem: &Problem<'_>,
+    plan: &Plan,
+    threads: Threads<'_>,
+    workspace: &mut Workspace,
+) {
     let (memory, rows) = workspace.parts(plan.memory.total(), plan.row_slots());
     let locks = &Locks::new();
-    driver::run(Call { problem, plan, locks }, memory, rows);
+    driver::run(Call { problem, plan, locks }, threads, memory, rows);
 }
 
 /// Memory for a dense result.
