@@ -204,7 +204,32 @@ impl<'a> Attention<'a> {
     ) -> Result<(), Error> {
         let inputs = self.check(query.into(), keys.into())?;
         let targets = check_outputs(&inputs, outputs)?;
-        self.grow(&inputs, &targets, &passes(&inputs, &targets), workspace).map(|_| ())
+        let grow = |plan: &Plan| workspace.grow(plan.memory.total(), plan.row_slots());
+        self.plans(&inputs, &targets, &passes(&inputs, &targets), grow).map(|_| ())
+    }
+
+    /// How many elements the memory of [`Workspace::lent`] has to have for [`Attention::run`] with the
+    /// same arguments. Nothing is computed, written or allocated.
+    ///
+    /// # Errors
+    /// As [`Attention::run`].
+    pub fn workspace_elements<'k>(
+        &self,
+        query: impl Into<View<'k>>,
+        keys: impl Into<KeysValues<'k>>,
+        outputs: Outputs<'_>,
+    ) -> Result<usize, Error> {
+        let inputs = self.check(query.into(), keys.into())?;
+        let targets = check_outputs(&inputs, outputs)?;
+        let mut most = 0;
+        let measure = |plan: &Plan| {
+            let elements = plan.memory.total();
+            let error = Error::Allocation { argument: "workspace", elements };
+            most = most.max(Workspace::lent_elements(elements, plan.row_slots()).ok_or(error)?);
+            Ok(())
+        };
+        self.plans(&inputs, &targets, &passes(&inputs, &targets), measure)?;
+        Ok(most)
     }
 
     /// The output `softmax(scale · Q Kᵀ + …) · V`, dense, `[batch, q_heads, query_rows, v_dim]`.
@@ -347,7 +372,8 @@ impl<'a> Attention<'a> {
         let targets = check_outputs(inputs, outputs)?;
         let passes = passes(inputs, &targets);
         // All memory is there before anything is computed.
-        let plans = self.grow(inputs, &targets, &passes, workspace)?;
+        let grow = |plan: &Plan| workspace.grow(plan.memory.total(), plan.row_slots());
+        let plans = self.plans(inputs, &targets, &passes, grow)?;
         for (plan, problem) in plans.iter().zip(&passes) {
             if let (Some(plan), Some(problem)) = (plan, problem) {
                 compute_pass(problem, plan, self.threads, workspace);
@@ -355,42 +381,36 @@ impl<'a> Attention<'a> {
         }
         for (head, targets) in targets.of_heads() {
             let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
-            let plan = self.plan_and_grow(&problem, workspace)?;
+            let plan = self.plan_of(&problem)?;
             compute_pass(&problem, &plan, self.threads, workspace);
         }
         Ok(())
     }
 
-    /// Grows the workspace to what each pass needs. The plans of the first two.
-    fn grow(
+    /// The plans of the first two passes. `prepare` sees those of all.
+    fn plans(
         &self,
         inputs: &Inputs<'_>,
         targets: &Targets<'_>,
         passes: &[Option<Problem<'_>>; 2],
-        workspace: &mut Workspace,
+        mut prepare: impl FnMut(&Plan) -> Result<(), Error>,
     ) -> Result<[Option<Plan>; 2], Error> {
         let mut plans = [None, None];
         for (plan, problem) in plans.iter_mut().zip(passes) {
             if let Some(problem) = problem {
-                *plan = Some(self.plan_and_grow(problem, workspace)?);
+                *plan = Some(self.plan_of(problem)?);
             }
         }
+        plans.iter().flatten().try_for_each(&mut prepare)?;
         for (head, targets) in targets.of_heads() {
             let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
-            self.plan_and_grow(&problem, workspace)?;
+            prepare(&self.plan_of(&problem)?)?;
         }
         Ok(plans)
     }
 
-    /// The plan of a pass, for which the workspace has grown.
-    fn plan_and_grow(
-        &self,
-        problem: &Problem<'_>,
-        workspace: &mut Workspace,
-    ) -> Result<Plan, Error> {
-        let plan = self.plan_for(&Workload::new(problem), &problem.extents)?;
-        workspace.grow(plan.memory.total(), plan.row_slots())?;
-        Ok(plan)
+    fn plan_of(&self, problem: &Problem<'_>) -> Result<Plan, Error> {
+        self.plan_for(&Workload::new(problem), &problem.extents)
     }
 
     fn plan_for(&self, workload: &Workload, extents: &Extents) -> Result<Plan, Error> {
