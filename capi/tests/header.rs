@@ -1,4 +1,4 @@
-//! include/softdot.h is what cbindgen makes of the sources.
+//! include/softdot.h is what cbindgen makes of the sources, and other files agree with them.
 
 use std::fs;
 use std::path::Path;
@@ -15,4 +15,12 @@ fn the_header_is_that_of_the_sources() {
     }
     let found = fs::read_to_string(&path).expect("the header");
     assert!(found == made, "expected {} as SOFTDOT_WRITE_HEADER=1 writes it", path.display());
+}
+
+#[test]
+fn the_version_that_cmake_finds_is_that_of_the_library() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("cmake/softdot-config-version.cmake");
+    let found = fs::read_to_string(path).expect("CMake's file");
+    let expected = concat!("set(PACKAGE_VERSION \"", env!("CARGO_PKG_VERSION"), "\")");
+    assert!(found.lines().any(|line| line == expected), "expected {expected} in {found}");
 }
