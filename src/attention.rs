@@ -10,13 +10,14 @@ use crate::extents::Extents;
 use crate::isa::Isa;
 use crate::keys::{Keys, KeysValues};
 use crate::locks::Locks;
-use crate::options::{Logits, Options, Threads};
+use crate::options::{Logits, Options};
 use crate::outputs::Outputs;
 use crate::plan::{Plan, Workload};
 use crate::positions::Causal;
 use crate::problem::{Goal, Inputs, KeyInput, Problem};
-use crate::targets::{SoftmaxTargets, Target, Targets};
+use crate::targets::{SoftmaxTargets, Targets};
 use crate::tensor::{Tensor, TensorMut, TensorRef, View, element_count};
+use crate::threads::Threads;
 use crate::workspace::Workspace;
 use alloc::vec::Vec;
 
@@ -48,7 +49,7 @@ use alloc::vec::Vec;
 pub struct Attention<'a> {
     options: Options<'a>,
     isa: Option<Isa>,
-    threads: Threads,
+    threads: Threads<'a>,
 }
 
 impl<'a> Attention<'a> {
@@ -144,7 +145,7 @@ impl<'a> Attention<'a> {
 
     /// Which threads share the work. The result has the same bits for any number.
     #[must_use]
-    pub fn threads(mut self, threads: Threads) -> Self {
+    pub fn threads(mut self, threads: Threads<'a>) -> Self {
         self.threads = threads;
         self
     }
@@ -174,6 +175,61 @@ impl<'a> Attention<'a> {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         self.compute(&self.check(query.into(), keys.into())?, outputs, workspace)
+    }
+
+    /// Makes a workspace large enough for [`Attention::run`] with the same arguments, which then
+    /// allocates nothing even the first time. Nothing is computed or written.
+    ///
+    /// ```
+    /// # use softdot::{Attention, Outputs, TensorMut, TensorRef, Workspace};
+    /// # let data = [0.5f32; 6];
+    /// # let (query, key) = (TensorRef::new(&data[..4], [2, 2]), TensorRef::new(&data[..], [3, 2]));
+    /// let mut weights = [0.0; 6];
+    /// let mut workspace = Workspace::new();
+    /// let outputs = Outputs::new().weights(TensorMut::new(&mut weights[..], [2, 3]));
+    /// Attention::new().reserve(query, key, outputs, &mut workspace)?;
+    /// assert!(workspace.bytes() > 0);
+    /// assert_eq!(weights, [0.0; 6]);
+    /// # Ok::<(), softdot::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Attention::run`].
+    pub fn reserve<'k>(
+        &self,
+        query: impl Into<View<'k>>,
+        keys: impl Into<KeysValues<'k>>,
+        outputs: Outputs<'_>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        let inputs = self.check(query.into(), keys.into())?;
+        let targets = check_outputs(&inputs, outputs)?;
+        let grow = |plan: &Plan| workspace.grow(plan.memory.total(), plan.row_slots());
+        self.plans(&inputs, &targets, &passes(&inputs, &targets), grow).map(|_| ())
+    }
+
+    /// How many elements the memory of [`Workspace::lent`] has to have for [`Attention::run`] with the
+    /// same arguments. Nothing is computed, written or allocated.
+    ///
+    /// # Errors
+    /// As [`Attention::run`].
+    pub fn workspace_elements<'k>(
+        &self,
+        query: impl Into<View<'k>>,
+        keys: impl Into<KeysValues<'k>>,
+        outputs: Outputs<'_>,
+    ) -> Result<usize, Error> {
+        let inputs = self.check(query.into(), keys.into())?;
+        let targets = check_outputs(&inputs, outputs)?;
+        let mut most = 0;
+        let measure = |plan: &Plan| {
+            let elements = plan.memory.total();
+            let error = Error::Allocation { argument: "workspace", elements };
+            most = most.max(Workspace::lent_elements(elements, plan.row_slots()).ok_or(error)?);
+            Ok(())
+        };
+        self.plans(&inputs, &targets, &passes(&inputs, &targets), measure)?;
+        Ok(most)
     }
 
     /// The output `softmax(scale · Q Kᵀ + …) · V`, dense, `[batch, q_heads, query_rows, v_dim]`.
@@ -306,82 +362,91 @@ impl<'a> Attention<'a> {
     }
 
     /// Plans and runs a pass for the logits and one for what follows from the softmax, as far as they
-    /// are asked for.
+    /// are asked for, and one for each head whose weights are asked for by themselves.
     fn compute(
         &self,
         inputs: &Inputs<'_>,
         outputs: Outputs<'_>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        if outputs.output.is_some() && !inputs.has_values() {
-            return Err(Error::NoValues);
-        }
-        let targets = Targets::new(outputs, &inputs.extents)?;
-        let Targets { logits, softmax, weights_of_heads } = &targets;
-        let of_softmax = Problem::new(inputs, Goal::Softmax(softmax));
-        let of_logits =
-            logits.map(|(stage, target)| Problem::new(inputs, Goal::Logits(stage, target)));
-        let passes = [of_logits.as_ref(), (!softmax.is_empty()).then_some(&of_softmax)];
+        let targets = check_outputs(inputs, outputs)?;
+        let passes = passes(inputs, &targets);
         // All memory is there before anything is computed.
-        let mut plans = [None, None];
-        for (plan, problem) in plans.iter_mut().zip(passes) {
-            if let Some(problem) = problem {
-                *plan = Some(self.plan_and_grow(problem, workspace)?);
-            }
-        }
-        let (heads, of_heads) = weights_of_heads.unzip();
-        let heads: &[usize] = heads.unwrap_or_default();
-        let of_head = |place| SoftmaxTargets {
-            weights: of_heads.map(|target: Target<'_>| target.of_head(place, heads.len())),
-            ..SoftmaxTargets::default()
-        };
-        for (place, &head) in heads.iter().enumerate() {
-            let targets = of_head(place);
-            let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
-            self.plan_and_grow(&problem, workspace)?;
-        }
-        for (plan, problem) in plans.iter().zip(passes) {
+        let grow = |plan: &Plan| workspace.grow(plan.memory.total(), plan.row_slots());
+        let plans = self.plans(inputs, &targets, &passes, grow)?;
+        for (plan, problem) in plans.iter().zip(&passes) {
             if let (Some(plan), Some(problem)) = (plan, problem) {
-                compute_pass(problem, plan, workspace);
+                compute_pass(problem, plan, self.threads, workspace);
             }
         }
-        for (place, &head) in heads.iter().enumerate() {
-            let targets = of_head(place);
+        for (head, targets) in targets.of_heads() {
             let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
-            let plan = self.plan_and_grow(&problem, workspace)?;
-            compute_pass(&problem, &plan, workspace);
+            let plan = self.plan_of(&problem)?;
+            compute_pass(&problem, &plan, self.threads, workspace);
         }
         Ok(())
     }
 
-    /// The plan of a pass, for which the workspace has grown.
-    fn plan_and_grow(
+    /// The plans of the first two passes. `prepare` sees those of all.
+    fn plans(
         &self,
-        problem: &Problem<'_>,
-        workspace: &mut Workspace,
-    ) -> Result<Plan, Error> {
-        let plan = self.plan_for(&Workload::new(problem), &problem.extents)?;
-        workspace.grow(plan.memory.total(), plan.row_slots())?;
-        Ok(plan)
+        inputs: &Inputs<'_>,
+        targets: &Targets<'_>,
+        passes: &[Option<Problem<'_>>; 2],
+        mut prepare: impl FnMut(&Plan) -> Result<(), Error>,
+    ) -> Result<[Option<Plan>; 2], Error> {
+        let mut plans = [None, None];
+        for (plan, problem) in plans.iter_mut().zip(passes) {
+            if let Some(problem) = problem {
+                *plan = Some(self.plan_of(problem)?);
+            }
+        }
+        plans.iter().flatten().try_for_each(&mut prepare)?;
+        for (head, targets) in targets.of_heads() {
+            let problem = Problem::new(&inputs.of_head(head), Goal::Softmax(&targets));
+            prepare(&self.plan_of(&problem)?)?;
+        }
+        Ok(plans)
+    }
+
+    fn plan_of(&self, problem: &Problem<'_>) -> Result<Plan, Error> {
+        self.plan_for(&Workload::new(problem), &problem.extents)
     }
 
     fn plan_for(&self, workload: &Workload, extents: &Extents) -> Result<Plan, Error> {
         let isa = dispatch::choose(self.isa)?;
-        let threads = match self.threads {
-            Threads::Pool if extents.multiply_adds() >= Threads::SERIAL_WORK => {
-                driver::pool_threads()
-            }
-            _ => 1,
-        };
+        let is_shared = extents.multiply_adds() >= Threads::SERIAL_WORK;
+        let threads = if is_shared { driver::count(self.threads) } else { 1 };
         Ok(Plan::new(workload, isa, threads, &Caches::detect()))
     }
 }
 
+/// The outputs, which fit the inputs.
+fn check_outputs<'o>(inputs: &Inputs<'_>, outputs: Outputs<'o>) -> Result<Targets<'o>, Error> {
+    if outputs.output.is_some() && !inputs.has_values() {
+        return Err(Error::NoValues);
+    }
+    Targets::new(outputs, &inputs.extents)
+}
+
+/// The pass for the logits and the one for what follows from the softmax, as far as they are asked for.
+fn passes<'t>(inputs: &Inputs<'t>, targets: &'t Targets<'_>) -> [Option<Problem<'t>>; 2] {
+    let Targets { logits, softmax, .. } = targets;
+    let of_logits = logits.map(|(stage, target)| Goal::Logits(stage, target));
+    let of_softmax = (!softmax.is_empty()).then_some(Goal::Softmax(softmax));
+    [of_logits, of_softmax].map(|goal| goal.map(|goal| Problem::new(inputs, goal)))
+}
+
 /// Computes one pass over the pairs of query rows and keys, in a workspace that has grown.
-fn compute_pass(problem: &Problem<'_>, plan: &Plan, workspace: &mut Workspace) {
+fn compute_pass(
+    problem: &Problem<'_>,
+    plan: &Plan,
+    threads: Threads<'_>,
+    workspace: &mut Workspace,
+) {
     let (memory, rows) = workspace.parts(plan.memory.total(), plan.row_slots());
     let locks = &Locks::new();
-    driver::run(Call { problem, plan, locks }, memory, rows);
+    driver::run(Call { problem, plan, locks }, threads, memory, rows);
 }
 
 /// Memory for a dense result.

@@ -10,9 +10,13 @@ use crate::layout::PANEL;
 use crate::memory::Memory;
 use crate::plan::{Path, Plan, Step, Task};
 use crate::rows::Row;
+use crate::threads::{ParallelFor, Threads};
 use crate::wait::wait_until;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Threads of a host's at most: some times those of the largest machines.
+const MOST_HOST_THREADS: usize = 1024;
 
 /// Runs a call. `workspace` holds `plan.memory.total()` elements, `rows` are
 /// `plan.row_slots()`.
@@ -20,14 +24,14 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// Heads go in waves of as many as are in flight at a time. In each wave the keys are packed, unless
 /// one task does it all, then the blocks of rows are computed, then, if blocks were split by
 /// segments, merged; the tasks of a step are independent of each other.
-pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
+pub(crate) fn run(call: Call<'_>, threads: Threads<'_>, workspace: &mut [f32], rows: &mut [Row]) {
     let plan = call.plan;
     if plan.is_empty() {
         return write_rows_without_keys(call.problem);
     }
     let tasks = Tasks::new(call, workspace, rows);
     let waves = plan.heads.div_ceil(plan.wave_heads);
-    for_each_task(plan.threads, waves, plan.steps(), |wave, step, task, thread| {
+    let work = |wave, step, task, thread| {
         let first = wave * plan.wave_heads;
         let heads = first..plan.heads.min(first + plan.wave_heads);
         match step {
@@ -35,7 +39,8 @@ pub(crate) fn run(call: Call<'_>, workspace: &mut [f32], rows: &mut [Row]) {
             Step::Compute => tasks.compute(heads, task, thread),
             Step::Finish => tasks.finish(heads, task, thread),
         }
-    });
+    };
+    for_each_task(threads, plan.threads, waves, plan.steps(), work);
 }
 
 /// The tasks of a call, and the workspace that they share.
@@ -188,8 +193,17 @@ impl<'a> Tasks<'a> {
     }
 }
 
+/// How many threads there are to share work.
+pub(crate) fn count(threads: Threads<'_>) -> usize {
+    match threads {
+        Threads::Pool => pool_threads(),
+        Threads::Serial => 1,
+        Threads::ParallelFor(host) => host.threads().clamp(1, MOST_HOST_THREADS),
+    }
+}
+
 /// Threads of the current pool; 1 without the feature `rayon`, and where threads cannot be started.
-pub(crate) fn pool_threads() -> usize {
+fn pool_threads() -> usize {
     #[cfg(feature = "rayon")]
     if rayon::current_thread_index().is_some() || has_global_pool() {
         return rayon::current_num_threads();
@@ -212,10 +226,11 @@ fn has_global_pool() -> bool {
 
 /// Runs `work(wave, step, task, thread)` for all tasks of each step, for each wave; a task may start
 /// once the steps before its own are done. No two tasks run at a time under the same `thread`
-/// number, which is below `threads`. Threads take the next task when they are done with one, so
+/// number, which is below `count`. Threads take the next task when they are done with one, so
 /// uneven tasks even out. The caller's is one of them and need not wait for the others to wake up.
 fn for_each_task(
-    threads: usize,
+    threads: Threads<'_>,
+    count: usize,
     waves: usize,
     steps: [(Step, usize); 3],
     work: impl Fn(usize, Step, usize, usize) + Sync,
@@ -240,12 +255,16 @@ fn for_each_task(
             }
         }
     };
-    on_threads(threads.min(waves * tasks_per_wave), on_thread);
+    let count = count.min(waves * tasks_per_wave);
+    match threads {
+        Threads::ParallelFor(host) if count > 1 => on_host(host, count, on_thread),
+        _ => on_pool(count, on_thread),
+    }
 }
 
 /// Calls `work` for each number below `threads`, on the caller's thread and as many of the pool's as
 /// come in time.
-fn on_threads(threads: usize, work: impl Fn(usize) + Sync) {
+fn on_pool(threads: usize, work: impl Fn(usize) + Sync) {
     let others = 1..threads.max(1);
     #[cfg(feature = "rayon")]
     if !others.is_empty() {
@@ -260,6 +279,25 @@ fn on_threads(threads: usize, work: impl Fn(usize) + Sync) {
     work(0);
     #[cfg(not(feature = "rayon"))]
     others.for_each(work);
+}
+
+/// Calls `work` for numbers below `threads`, each for one of the calls that the host makes: in the
+/// order in which they come, whatever their indices, so that no number is there twice. If the host
+/// leaves any out, the caller's thread comes last.
+fn on_host(host: &dyn ParallelFor, threads: usize, work: impl Fn(usize) + Sync) {
+    let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let body = |_index: usize| {
+        let number = begun.fetch_add(1, Ordering::Relaxed);
+        if number < threads {
+            work(number);
+            ended.fetch_add(1, Ordering::Release);
+        }
+    };
+    host.run(threads, &body);
+    body(0);
+    // A host that catches a panic of its thread's must not make a result of what is half-written.
+    let begun = threads.min(begun.load(Ordering::Relaxed));
+    assert!(ended.load(Ordering::Acquire) == begun, "a task has panicked");
 }
 
 /// Counts a task as done when it ends, even by a panic: others must not wait for it forever.

@@ -86,6 +86,7 @@ mod tensor;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+mod threads;
 mod wait;
 mod workspace;
 
@@ -97,11 +98,12 @@ pub use element::{Element, Elements, ElementsMut, MaskElement};
 pub use error::Error;
 pub use isa::Isa;
 pub use keys::{Keys, KeysValues};
-pub use options::{Logits, Threads};
+pub use options::Logits;
 pub use outputs::Outputs;
 pub use packed_keys::PackedKeys;
 pub use plan::{KeySource, Path, Plan};
 pub use positions::Causal;
 pub use primitives::Primitives;
 pub use tensor::{Shape, Tensor, TensorMut, TensorRef, View, ViewMut};
+pub use threads::{ParallelFor, Threads};
 pub use workspace::Workspace;

@@ -16,26 +16,6 @@ pub(crate) struct Options<'a> {
     pub(crate) sinks: Option<&'a [f32]>,
 }
 
-/// Which threads share the work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Threads {
-    /// Those of the current rayon pool: the global one, or the one whose `install` the call is
-    /// inside. A call too small to share stays on the caller's thread and wakes nobody. Without
-    /// the feature `rayon` this is the same as `Serial`.
-    #[default]
-    Pool,
-    /// The caller's thread alone, for hosts that bring their own threads.
-    Serial,
-}
-
-impl Threads {
-    /// Multiply-adds of a call, of dot products and of the weights with the values, below which it stays
-    /// on the caller's thread: about what waking a thread and waiting for it costs
-    /// (docs/performance.md).
-    pub const SERIAL_WORK: usize = 1 << 20;
-}
-
 /// Where the path from scores to weights can be left: the logits at one of three points.
 ///
 /// scale → softcap → bias and ALiBi → exclusion → sink → softmax (docs/semantics.md).

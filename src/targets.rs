@@ -111,6 +111,16 @@ impl<'a> Targets<'a> {
             },
         })
     }
+
+    /// The heads whose weights are asked for by themselves, and where those of each go.
+    pub(crate) fn of_heads(&self) -> impl Iterator<Item = (usize, SoftmaxTargets<'a>)> {
+        self.weights_of_heads.into_iter().flat_map(|(heads, target)| {
+            heads.iter().enumerate().map(move |(place, &head)| {
+                let weights = Some(target.of_head(place, heads.len()));
+                (head, SoftmaxTargets { weights, ..SoftmaxTargets::default() })
+            })
+        })
+    }
 }
 
 /// One output: its memory, and where the elements of a row stand in it.

@@ -6,7 +6,7 @@ use common::call::{
     Call, Stage, dot, dot_on, scaled_softmax, scaled_softmax_in_place_on, scaled_softmax_on,
 };
 use common::{Extents, Problem, isas, random};
-use softdot::{TensorMut, Threads, Workspace};
+use softdot::{Attention, Logits, Outputs, TensorMut, Threads, Workspace};
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -105,6 +105,87 @@ fn a_warm_workspace_allocates_nothing() {
             }
         }
     }
+}
+
+/// Weights, logits and the weights of one head, into a third of `results` each.
+fn three_outputs(results: &mut [f32], shape: [usize; 4]) -> Outputs<'_> {
+    let [batch, _, rows, keys] = shape;
+    let (weights, rest) = results.split_at_mut(shape.iter().product());
+    let (logits, of_head) = rest.split_at_mut(weights.len());
+    Outputs::new()
+        .weights(TensorMut::new(weights, shape))
+        .logits(Logits::Scores, TensorMut::new(logits, shape))
+        .weights_of_heads(&[0], TensorMut::new(of_head, [batch, 1, rows, keys]))
+}
+
+/// A reserved workspace is warm from the first call on, whatever it is asked for.
+#[test]
+fn a_reserved_workspace_allocates_nothing() {
+    for extents in SHAPES {
+        let problem = Problem::random(extents, 1);
+        let shape = extents.output_shape();
+        let mut results = vec![0.0; 3 * shape.iter().product::<usize>()];
+        let attention = Attention::new().threads(Threads::Serial);
+        let (query, key) = (problem.query_view(), problem.key_view());
+        let mut memory = Workspace::new();
+        let outputs = three_outputs(&mut results, shape);
+        attention.reserve(query, key, outputs, &mut memory).expect("valid");
+        let bytes = memory.bytes();
+        let outputs = three_outputs(&mut results, shape);
+        let first = || attention.run(query, key, outputs, &mut memory).expect("valid");
+        assert_eq!(allocations(first), 0, "{extents:?}");
+        assert_eq!(memory.bytes(), bytes);
+    }
+}
+
+/// Memory that is lent, of just the size that is asked for beforehand, wherever it begins and whatever
+/// is in it.
+#[test]
+fn lent_memory_allocates_nothing() {
+    for extents in SHAPES {
+        let problem = Problem::random(extents, 1);
+        let shape = extents.output_shape();
+        let mut results = vec![0.0; 3 * shape.iter().product::<usize>()];
+        let (query, key) = (problem.query_view(), problem.key_view());
+        let attention = Attention::new().threads(Threads::Serial);
+        let expected = attention.weights(query, key).expect("valid");
+        let outputs = three_outputs(&mut results, shape);
+        let elements = attention.workspace_elements(query, key, outputs).expect("valid");
+        let mut memory = vec![f32::NAN; elements + 3];
+        for start in 0..4 {
+            results.fill(f32::NAN);
+            memory.fill(f32::NAN);
+            let mut workspace = Workspace::lent(&mut memory[start..start + elements]);
+            let outputs = three_outputs(&mut results, shape);
+            let run = || attention.run(query, key, outputs, &mut workspace).expect("valid");
+            assert_eq!(allocations(run), 0, "{extents:?}");
+            assert_eq!(results[..expected.len()], expected, "{extents:?}");
+        }
+    }
+}
+
+/// Less than that is an error, and nothing has been written.
+#[test]
+fn lent_memory_that_is_too_little() {
+    let extents = SHAPES[2];
+    let problem = Problem::random(extents, 1);
+    let shape = extents.output_shape();
+    let mut results = vec![7.0; 3 * shape.iter().product::<usize>()];
+    let (query, key) = (problem.query_view(), problem.key_view());
+    let attention = Attention::new().threads(Threads::Serial);
+    let outputs = three_outputs(&mut results, shape);
+    let elements = attention.workspace_elements(query, key, outputs).expect("valid");
+    let mut memory = vec![0.0; elements - 1];
+    let outputs = three_outputs(&mut results, shape);
+    let error = attention
+        .run(query, key, outputs, &mut Workspace::lent(&mut memory))
+        .expect_err("too little memory");
+    let found = memory.len();
+    let expected = format!(
+        "workspace: expected a number of f32 elements of at least {elements}, found {found}"
+    );
+    assert_eq!(error.to_string(), expected);
+    assert!(results.iter().all(|&result| result == 7.0));
 }
 
 /// Serial work of a size that would otherwise be shared.

@@ -73,7 +73,7 @@ pub enum Place {
 impl Place {
     /// The library's choice. Without a pool, it is not to look for one: rayon panics, then and ever
     /// after, where it cannot start its own.
-    pub fn threads(&self) -> softdot::Threads {
+    pub fn threads(&self) -> softdot::Threads<'static> {
         match self {
             Place::Caller => softdot::Threads::Serial,
             Place::GlobalPool | Place::Pool(_) => softdot::Threads::Pool,

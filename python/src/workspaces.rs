@@ -11,19 +11,19 @@ const KEPT_BYTES: usize = 64 << 20;
 ///
 /// The lock is only held while attached to Python, and so is a fork by Python: no child finds it
 /// locked.
-static IDLE: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
+static IDLE: Mutex<Vec<Workspace<'static>>> = Mutex::new(Vec::new());
 
-fn idle() -> MutexGuard<'static, Vec<Workspace>> {
+fn idle() -> MutexGuard<'static, Vec<Workspace<'static>>> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A workspace for one call, from those that are idle.
-pub fn take(_attached: Python<'_>) -> Workspace {
+pub fn take(_attached: Python<'_>) -> Workspace<'static> {
     idle().pop().unwrap_or_default()
 }
 
 /// Keeps a workspace for the next call, unless there is enough already.
-pub fn keep(_attached: Python<'_>, mut workspace: Workspace) {
+pub fn keep(_attached: Python<'_>, mut workspace: Workspace<'static>) {
     let mut idle = idle();
     let kept: usize = idle.iter().map(Workspace::bytes).sum();
     workspace.shrink_to(KEPT_BYTES.saturating_sub(kept));

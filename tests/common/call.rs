@@ -98,7 +98,7 @@ impl<'a> Call<'a> {
         self.with(|attention| attention.isa(isa))
     }
 
-    pub fn threads(self, threads: Threads) -> Self {
+    pub fn threads(self, threads: Threads<'a>) -> Self {
         self.with(|attention| attention.threads(threads))
     }
 

@@ -16,7 +16,7 @@ use softdot::{Isa, Outputs, TensorMut, Workspace};
 pub struct AttentionTrial {
     problem: Problem,
     output: Vec<f32>,
-    workspace: Workspace,
+    workspace: Workspace<'static>,
 }
 
 impl AttentionTrial {

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 struct Call<'a> {
     problem: &'a Problem,
     attention: Attention<'static>,
-    workspace: Workspace,
+    workspace: Workspace<'static>,
     weights: Vec<f32>,
 }
 

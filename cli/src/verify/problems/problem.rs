@@ -6,7 +6,7 @@ use softdot::{Attention, Error, Isa, Threads};
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     pub isa: Isa,
-    pub threads: Threads,
+    pub threads: Threads<'static>,
 }
 
 impl Setting {

@@ -1,0 +1,12 @@
+# Whether this version will do for find_package(softdot VERSION): until 1.0, one of the same minor version.
+set(PACKAGE_VERSION "0.1.0")
+string(REGEX MATCH "^([0-9]+)\\.([0-9]+)" _softdot_minor "${PACKAGE_VERSION}")
+set(_softdot_asked "${PACKAGE_FIND_VERSION_MAJOR}.${PACKAGE_FIND_VERSION_MINOR}")
+if(PACKAGE_FIND_VERSION VERSION_EQUAL PACKAGE_VERSION)
+    set(PACKAGE_VERSION_EXACT TRUE)
+endif()
+if(PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION OR NOT _softdot_asked STREQUAL _softdot_minor)
+    set(PACKAGE_VERSION_COMPATIBLE FALSE)
+else()
+    set(PACKAGE_VERSION_COMPATIBLE TRUE)
+endif()
