@@ -98,7 +98,7 @@ struct Trial {
     key: Vec<f32>,
     packed: Option<PackedKeys>,
     output: Vec<f32>,
-    workspace: Workspace,
+    workspace: Workspace<'static>,
 }
 
 impl Trial {

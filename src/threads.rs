@@ -1,6 +1,7 @@
 //! Which threads share the work of a call.
 
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Which threads share the work.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +18,10 @@ pub enum Threads<'a> {
     /// not ask for them.
     ParallelFor(&'a dyn ParallelFor),
 }
+
+/// What a panic leaves half-done in a host is the host's, and not seen through this reference to it.
+impl UnwindSafe for Threads<'_> {}
+impl RefUnwindSafe for Threads<'_> {}
 
 impl Threads<'_> {
     /// Multiply-adds of a call, of dot products and of the weights with the values, below which it stays
