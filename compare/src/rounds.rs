@@ -44,7 +44,7 @@ impl<'a> Contender<'a> {
     /// A peer whose answer is right.
     fn new(mut peer: Box<dyn Peer + 'a>, problem: &Problem) -> Result<Self> {
         peer.compute()?;
-        let max_error = problem.largest_error(&peer.weights()?);
+        let max_error = problem.largest_error(&peer.answer()?);
         ensure!(
             max_error <= TOLERANCE,
             "expected a relative error of at most {TOLERANCE:.0e}, found {max_error:.1e}"
@@ -113,7 +113,7 @@ mod tests {
     use anyhow::Result;
     use std::borrow::Cow;
 
-    /// Answers with a peer's weights but for one element.
+    /// Answers as a peer does but for one element.
     struct Wrong<'a>(Box<dyn Peer + 'a>);
 
     impl Peer for Wrong<'_> {
@@ -125,21 +125,23 @@ mod tests {
             self.0.compute()
         }
 
-        fn weights(&self) -> Result<Cow<'_, [f32]>> {
-            let mut weights = self.0.weights()?.into_owned();
-            weights[0] *= 1.01;
-            Ok(weights.into())
+        fn answer(&self) -> Result<Cow<'_, [f32]>> {
+            let mut answer = self.0.answer()?.into_owned();
+            answer[0] *= 1.01;
+            Ok(answer.into())
         }
     }
 
     #[test]
     fn a_wrong_answer_is_an_error() {
-        let problem = Problem::new(Workload::select("tiny").unwrap()[0]);
-        for index in 0..peers::all(&problem, 1).unwrap().len() {
-            let peer = peers::all(&problem, 1).unwrap().remove(index);
-            let error = run(&problem, vec![Box::new(Wrong(peer))], Effort::new(true)).err();
-            let message = format!("{:#}", error.expect("an error"));
-            assert!(message.starts_with("wrong: expected a relative error"), "{message}");
+        for workload in ["tiny/12x6x6", "output/12x128x128"] {
+            let problem = Problem::new(Workload::select(workload).unwrap()[0]);
+            for index in 0..peers::all(&problem, 1).unwrap().len() {
+                let peer = peers::all(&problem, 1).unwrap().remove(index);
+                let error = run(&problem, vec![Box::new(Wrong(peer))], Effort::new(true)).err();
+                let message = format!("{:#}", error.expect("an error"));
+                assert!(message.starts_with("wrong: expected a relative error"), "{message}");
+            }
         }
     }
 }

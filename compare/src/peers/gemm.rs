@@ -28,7 +28,7 @@ impl<'a> Gemm<'a> {
             true => Parallelism::Rayon(threads),
             false => Parallelism::None,
         };
-        let weights = vec![f32::NAN; problem.workload.pairs()];
+        let weights = vec![f32::NAN; problem.workload.answer_elements()];
         Self { problem, parallelism, softmax, weights }
     }
 }
@@ -50,7 +50,7 @@ impl Peer for Gemm<'_> {
         })
     }
 
-    fn weights(&self) -> Result<Cow<'_, [f32]>> {
+    fn answer(&self) -> Result<Cow<'_, [f32]>> {
         Ok(Cow::Borrowed(&self.weights))
     }
 }

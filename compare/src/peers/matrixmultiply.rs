@@ -28,7 +28,7 @@ pub struct MatrixMultiply<'a> {
 impl<'a> MatrixMultiply<'a> {
     /// Transposes the keys and allocates the output.
     pub fn new(problem: &'a Problem) -> Self {
-        let weights = vec![f32::NAN; problem.workload.pairs()];
+        let weights = vec![f32::NAN; problem.workload.answer_elements()];
         Self { problem, key: TransposedKeys::new(problem), weights }
     }
 }
@@ -48,7 +48,7 @@ impl Peer for MatrixMultiply<'_> {
         Ok(())
     }
 
-    fn weights(&self) -> Result<Cow<'_, [f32]>> {
+    fn answer(&self) -> Result<Cow<'_, [f32]>> {
         Ok(Cow::Borrowed(&self.weights))
     }
 }

@@ -25,7 +25,7 @@ pub struct Rten<'a> {
 impl<'a> Rten<'a> {
     /// Transposes the keys and allocates the output.
     pub fn new(problem: &'a Problem) -> Self {
-        let weights = vec![f32::NAN; problem.workload.pairs()];
+        let weights = vec![f32::NAN; problem.workload.answer_elements()];
         let key = TransposedKeys::new(problem);
         Self { problem, key, gemm: GemmExecutor::new(), weights }
     }
@@ -50,7 +50,7 @@ impl Peer for Rten<'_> {
         })
     }
 
-    fn weights(&self) -> Result<Cow<'_, [f32]>> {
+    fn answer(&self) -> Result<Cow<'_, [f32]>> {
         Ok(Cow::Borrowed(&self.weights))
     }
 }
