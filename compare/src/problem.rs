@@ -44,16 +44,22 @@ impl Problem {
         (self.workload.head_dim as f32).sqrt().recip()
     }
 
-    /// The query rows of a head.
-    pub fn head_query(&self, head: usize) -> &[f32] {
-        let elements = self.workload.query_rows * self.workload.head_dim;
+    /// The rows of all query heads that share a key head, one head after the other.
+    pub fn key_head_query(&self, head: usize) -> &[f32] {
+        let elements = self.workload.rows_of_key_head() * self.workload.head_dim;
         &self.query[head * elements..][..elements]
     }
 
     /// The keys of a key head.
-    pub fn head_key(&self, head: usize) -> &[f32] {
+    pub fn key_head_key(&self, head: usize) -> &[f32] {
         let elements = self.workload.keys * self.workload.head_dim;
         &self.key[head * elements..][..elements]
+    }
+
+    /// The values of a key head.
+    pub fn key_head_value(&self, head: usize) -> &[f32] {
+        let elements = self.workload.keys * self.workload.head_dim;
+        &self.value[head * elements..][..elements]
     }
 
     /// What others add to a head's scores, `[query_rows, keys]`: −∞ where a row does not attend.

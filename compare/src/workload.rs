@@ -133,9 +133,9 @@ impl Workload {
         self.heads * self.query_rows * self.answer_columns()
     }
 
-    /// Elements of a head's weights: one for each pair of a query row and a key.
-    pub fn head_pairs(&self) -> usize {
-        self.query_rows * self.keys
+    /// Elements of a key head's weights: one for each pair of a row and a key.
+    pub fn key_head_pairs(&self) -> usize {
+        self.rows_of_key_head() * self.keys
     }
 
     /// Two for each multiply-add of the products, for attended pairs; exponentials are not counted.

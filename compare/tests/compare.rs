@@ -17,12 +17,29 @@ const OF_WEIGHTS: [&str; 7] = [
     "candle",
 ];
 
-const OF_OUTPUT: [&str; 5] =
-    ["softdot", "softdot, PackedKeys", "flash-attention-cpu", "candle, flash_attn", "candle"];
+const OF_OUTPUT: [&str; 9] = [
+    "softdot",
+    "softdot, PackedKeys",
+    "flash-attention-cpu",
+    "candle, flash_attn",
+    "gemm + plain softmax",
+    "gemm + rten-vecmath",
+    "matrixmultiply + rten-vecmath, Kᵀ",
+    "rten-gemm + rten-vecmath, Kᵀ",
+    "candle",
+];
 
 /// flash-attention-cpu has no masks.
-const OF_MASKED_OUTPUT: [&str; 4] =
-    ["softdot", "softdot, PackedKeys", "candle, flash_attn", "candle"];
+const OF_MASKED_OUTPUT: [&str; 8] = [
+    "softdot",
+    "softdot, PackedKeys",
+    "candle, flash_attn",
+    "gemm + plain softmax",
+    "gemm + rten-vecmath",
+    "matrixmultiply + rten-vecmath, Kᵀ",
+    "rten-gemm + rten-vecmath, Kᵀ",
+    "candle",
+];
 
 /// Runs the program in a directory; `words` are its arguments, split at spaces.
 fn run_in(directory: &Path, words: &str) -> Output {
