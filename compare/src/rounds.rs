@@ -106,11 +106,11 @@ pub fn run<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Effort, run};
+    use super::{Contender, Effort, run};
     use crate::peers::{self, Peer};
     use crate::problem::Problem;
-    use crate::workload::Workload;
-    use anyhow::Result;
+    use crate::workload::{Answer, Attended, Workload};
+    use anyhow::{Context, Result};
     use std::borrow::Cow;
 
     /// Answers as a peer does but for one element.
@@ -129,6 +129,29 @@ mod tests {
             let mut answer = self.0.answer()?.into_owned();
             answer[0] *= 1.01;
             Ok(answer.into())
+        }
+    }
+
+    /// As the workloads of these options, but quick.
+    #[test]
+    fn every_contender_is_right_with_each_option() {
+        for (attended, kv_heads, query_rows) in [
+            (Attended::All, 4, 1),
+            (Attended::All, 4, 5),
+            (Attended::Causal, 12, 128),
+            (Attended::Causal, 12, 5),
+            (Attended::Unpadded, 12, 5),
+        ] {
+            for answer in [Answer::Output, Answer::Weights] {
+                let mut workload = Workload::select("output/12x128x128").unwrap()[0];
+                (workload.answer, workload.attended) = (answer, attended);
+                (workload.kv_heads, workload.query_rows) = (kv_heads, query_rows);
+                let problem = Problem::new(workload);
+                for peer in peers::all(&problem, 2).unwrap() {
+                    let context = format!("{}, {workload:?}", peer.name());
+                    Contender::new(peer, &problem).context(context).map(drop).unwrap();
+                }
+            }
         }
     }
 
