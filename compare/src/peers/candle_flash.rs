@@ -9,8 +9,8 @@ use candle_nn::attention::{AttnMask, flash_attn};
 use std::borrow::Cow;
 
 /// Tensors are `[1, rows, heads, head_dim]`, as it takes them. Causal rows and shared key heads are
-/// options of its own; a padding mask is added to the scores. It allocates its result, and runs on
-/// the current rayon pool.
+/// options of its own; a padding mask is added to the scores. It allocates its result. Causal rows
+/// run on threads of candle's own, `CANDLE_NUM_THREADS`, others on the current rayon pool.
 pub struct CandleFlash {
     query: Tensor,
     key: Tensor,
