@@ -3,18 +3,19 @@
 use clap::Parser;
 use std::path::PathBuf;
 
-/// Attention weights softmax(scale · Q Kᵀ) by softdot and by what else Rust has, side by side.
+/// Attention, softmax(scale · Q Kᵀ) · V or the weights alone, by softdot and by what else Rust has,
+/// side by side.
 #[derive(Debug, Parser)]
 #[command(version, name = "softdot-compare")]
 #[command(after_help = "\
-Each contender answers the same problem: f32 queries and keys in, all weights out, written to
-memory. Every answer is checked against f64 before it is timed. Then they take turns, in an order
+Each contender answers the same problem: f32 queries, keys and values in, the output or all weights
+written to memory. Every answer is checked against f64 before it is timed. Then they take turns, in an order
 that rotates from round to round, so that whatever slows the machine down slows all of them down;
 ratios are those within a round. docs/comparison.md says how each is called.
 
 Examples:
   softdot-compare --quick
-  softdot-compare --filter prefill/ --threads 1
+  softdot-compare --filter output/ --threads 1
   softdot-compare --json comparison.jsonl
 
 The environment variable SOFTDOT_MAX_ISA (scalar, neon, avx2 or avx512) limits softdot's instruction

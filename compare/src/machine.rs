@@ -51,6 +51,14 @@ fn versions() -> String {
         let package = LOCK.split_once(&format!("name = \"{name}\"\nversion = \""));
         package.and_then(|(_, rest)| rest.split('"').next()).unwrap_or("unknown")
     };
-    let names = ["softdot", "gemm", "matrixmultiply", "rten-gemm", "rten-vecmath", "candle-core"];
+    let names = [
+        "softdot",
+        "gemm",
+        "matrixmultiply",
+        "rten-gemm",
+        "rten-vecmath",
+        "candle-core",
+        "flash-attention-cpu",
+    ];
     names.map(|name| format!("{name} {}", version(name))).join(", ")
 }

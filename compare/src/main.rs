@@ -1,5 +1,5 @@
-//! softdot beside what Rust's users would otherwise call for attention weights: one problem, one
-//! process, contenders that take turns.
+//! softdot beside what Rust's users would otherwise call for attention: one problem, one process,
+//! contenders that take turns.
 #![deny(unsafe_code)]
 
 mod args;

@@ -20,7 +20,7 @@ pub struct Record {
     pub median_s: f64,
     /// From the lower to the upper quartile of the time, as a share of the median.
     pub spread: f64,
-    /// 10⁹ floating-point operations of the dot products a second.
+    /// 10⁹ floating-point operations of the products a second.
     pub gflops: f64,
     /// The median over the rounds of softdot's time to the contender's.
     pub ratio: f64,

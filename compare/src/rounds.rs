@@ -44,7 +44,7 @@ impl<'a> Contender<'a> {
     /// A peer whose answer is right.
     fn new(mut peer: Box<dyn Peer + 'a>, problem: &Problem) -> Result<Self> {
         peer.compute()?;
-        let max_error = problem.largest_error(&peer.weights()?);
+        let max_error = problem.largest_error(&peer.answer()?);
         ensure!(
             max_error <= TOLERANCE,
             "expected a relative error of at most {TOLERANCE:.0e}, found {max_error:.1e}"
@@ -106,14 +106,14 @@ pub fn run<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Effort, run};
+    use super::{Contender, Effort, run};
     use crate::peers::{self, Peer};
     use crate::problem::Problem;
-    use crate::workload::Workload;
-    use anyhow::Result;
+    use crate::workload::{Answer, Attended, Workload};
+    use anyhow::{Context, Result};
     use std::borrow::Cow;
 
-    /// Answers with a peer's weights but for one element.
+    /// Answers as a peer does but for one element.
     struct Wrong<'a>(Box<dyn Peer + 'a>);
 
     impl Peer for Wrong<'_> {
@@ -125,21 +125,46 @@ mod tests {
             self.0.compute()
         }
 
-        fn weights(&self) -> Result<Cow<'_, [f32]>> {
-            let mut weights = self.0.weights()?.into_owned();
-            weights[0] *= 1.01;
-            Ok(weights.into())
+        fn answer(&self) -> Result<Cow<'_, [f32]>> {
+            let mut answer = self.0.answer()?.into_owned();
+            answer[0] *= 1.01;
+            Ok(answer.into())
+        }
+    }
+
+    /// As the workloads of these options, but quick.
+    #[test]
+    fn every_contender_is_right_with_each_option() {
+        for (attended, kv_heads, query_rows) in [
+            (Attended::All, 4, 1),
+            (Attended::All, 4, 5),
+            (Attended::Causal, 12, 128),
+            (Attended::Causal, 12, 5),
+            (Attended::Unpadded, 12, 5),
+        ] {
+            for answer in [Answer::Output, Answer::Weights] {
+                let mut workload = Workload::select("output/12x128x128").unwrap()[0];
+                (workload.answer, workload.attended) = (answer, attended);
+                (workload.kv_heads, workload.query_rows) = (kv_heads, query_rows);
+                let problem = Problem::new(workload);
+                for peer in peers::all(&problem, 2).unwrap() {
+                    let context = format!("{}, {workload:?}", peer.name());
+                    Contender::new(peer, &problem).context(context).map(drop).unwrap();
+                }
+            }
         }
     }
 
     #[test]
     fn a_wrong_answer_is_an_error() {
-        let problem = Problem::new(Workload::select("tiny").unwrap()[0]);
-        for index in 0..peers::all(&problem, 1).unwrap().len() {
-            let peer = peers::all(&problem, 1).unwrap().remove(index);
-            let error = run(&problem, vec![Box::new(Wrong(peer))], Effort::new(true)).err();
-            let message = format!("{:#}", error.expect("an error"));
-            assert!(message.starts_with("wrong: expected a relative error"), "{message}");
+        for workload in ["tiny/12x6x6", "output/12x128x128"] {
+            let problem = Problem::new(Workload::select(workload).unwrap()[0]);
+            for index in 0..peers::all(&problem, 1).unwrap().len() {
+                let peer = peers::all(&problem, 1).unwrap().remove(index);
+                let error = run(&problem, vec![Box::new(Wrong(peer))], Effort::new(true)).err();
+                let message = format!("{:#}", error.expect("an error"));
+                assert!(message.starts_with("wrong: expected a relative error"), "{message}");
+            }
         }
     }
 }

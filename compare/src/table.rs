@@ -6,11 +6,11 @@ use std::fmt::Write;
 
 const NOTES: &str = "\
 time: median of a call; spread: from the lower to the upper quartile, as a share of the median.
-GFLOP/s: 2·d for each pair of a query row and a key. softdot : contender: softdot's time to the
-contender's, the median over the rounds of the ratio within a round (below 1, softdot is faster),
-and its quartiles. error: the largest of sampled rows against f64, relative to the row's largest
-magnitude. Kᵀ, PackedKeys: keys rearranged beforehand, which is not in the time; the others read
-row-major keys.
+GFLOP/s: 4·d of an output, 2·d of weights, for each attended pair of a query row and a key.
+softdot : contender: softdot's time to the contender's, the median over the rounds of the ratio
+within a round (below 1, softdot is faster), and its quartiles. error: the largest of sampled rows
+against f64, relative to the row's largest magnitude. Kᵀ, PackedKeys: keys rearranged beforehand,
+which is not in the time; the others read row-major keys. No line: it cannot compute that.
 ";
 
 const HEADER: [&str; 9] = [

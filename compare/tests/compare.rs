@@ -1,4 +1,4 @@
-//! The program, on the workload that is measured quickest.
+//! The program, on workloads that are measured quickly.
 
 use serde_json::Value;
 use std::fs::read_to_string;
@@ -6,12 +6,34 @@ use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::tempdir;
 
-const WORKLOAD: &str = "tiny/12x6x6/d32";
-
 /// In the order of the report, where there is one thread or as many as matrixmultiply can use.
-const CONTENDERS: [&str; 7] = [
+const OF_WEIGHTS: [&str; 7] = [
     "softdot",
     "softdot, PackedKeys",
+    "gemm + plain softmax",
+    "gemm + rten-vecmath",
+    "matrixmultiply + rten-vecmath, Kᵀ",
+    "rten-gemm + rten-vecmath, Kᵀ",
+    "candle",
+];
+
+const OF_OUTPUT: [&str; 9] = [
+    "softdot",
+    "softdot, PackedKeys",
+    "flash-attention-cpu",
+    "candle, flash_attn",
+    "gemm + plain softmax",
+    "gemm + rten-vecmath",
+    "matrixmultiply + rten-vecmath, Kᵀ",
+    "rten-gemm + rten-vecmath, Kᵀ",
+    "candle",
+];
+
+/// flash-attention-cpu has no masks.
+const OF_MASKED_OUTPUT: [&str; 8] = [
+    "softdot",
+    "softdot, PackedKeys",
+    "candle, flash_attn",
     "gemm + plain softmax",
     "gemm + rten-vecmath",
     "matrixmultiply + rten-vecmath, Kᵀ",
@@ -38,16 +60,25 @@ fn positive(line: &Value, key: &str) -> f64 {
 
 #[test]
 fn measures_every_contender_on_one_thread_and_on_two() {
+    measures("tiny/12x6x6/d32", &OF_WEIGHTS);
+    measures("output/12x128x128/d64", &OF_OUTPUT);
+    measures("output/padding/12x512x512/d64", &OF_MASKED_OUTPUT);
+}
+
+fn measures(workload: &str, contenders: &[&str]) {
     let directory = tempdir().unwrap();
-    let output = run_in(directory.path(), "--quick --filter tiny --threads 2 --json a.jsonl");
+    let arguments = format!("--quick --filter {workload} --threads 2 --json a.jsonl");
+    let output = run_in(directory.path(), &arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     let report = String::from_utf8(output.stdout).unwrap();
 
     let text = read_to_string(directory.path().join("a.jsonl")).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let expected: Vec<(u64, &str)> =
-        [1, 2].into_iter().flat_map(|threads| CONTENDERS.map(|name| (threads, name))).collect();
+    let expected: Vec<(u64, &str)> = [1, 2]
+        .into_iter()
+        .flat_map(|threads| contenders.iter().map(move |&name| (threads, name)))
+        .collect();
     let found: Vec<(u64, &str)> = lines
         .iter()
         .map(|line| (line["threads"].as_u64().unwrap(), line["contender"].as_str().unwrap()))
@@ -55,7 +86,7 @@ fn measures_every_contender_on_one_thread_and_on_two() {
     assert_eq!(found, expected);
 
     for (line, (threads, contender)) in lines.iter().zip(expected) {
-        assert_eq!(line["workload"], WORKLOAD);
+        assert_eq!(line["workload"], workload);
         positive(line, "median_s");
         positive(line, "gflops");
         assert!(positive(line, "max_error") < 1e-5, "{line}");
@@ -67,7 +98,7 @@ fn measures_every_contender_on_one_thread_and_on_two() {
         let rows: Vec<Vec<&str>> = report
             .lines()
             .map(|row| row.split('|').map(str::trim).collect::<Vec<_>>())
-            .filter(|cells| cells.len() > 3 && cells[1] == WORKLOAD)
+            .filter(|cells| cells.len() > 3 && cells[1] == workload)
             .filter(|cells| cells[2] == threads.to_string() && cells[3] == contender)
             .collect();
         assert_eq!(rows.len(), 1, "{contender}, threads {threads} in {report}");

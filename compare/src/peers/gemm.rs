@@ -1,88 +1,104 @@
-//! `gemm`, what candle and faer multiply by: a product for each head, and a softmax.
+//! `gemm`, what candle and faer multiply by.
 //!
-//! Scaling is free, a factor of the product. With at least as many heads as threads, each thread
+//! Scaling is free, a factor of the product. With at least as many key heads as threads, each thread
 //! takes whole heads (measured to be faster than sharing each head's product); with fewer, gemm
 //! shares the product.
 
-use super::heads;
-use super::peer::Peer;
-use super::softmax::Softmax;
+use super::unfused::Products;
 use crate::problem::Problem;
 use crate::workload::Workload;
 use anyhow::Result;
 use gemm::Parallelism;
-use std::borrow::Cow;
 
-/// The keys are row-major, as they come.
+/// Keys and values are row-major, as they come.
 pub struct Gemm<'a> {
     problem: &'a Problem,
     parallelism: Parallelism,
-    softmax: Softmax,
-    weights: Vec<f32>,
 }
 
 impl<'a> Gemm<'a> {
-    /// Allocates the output.
-    pub fn new(problem: &'a Problem, threads: usize, softmax: Softmax) -> Self {
-        let parallelism = match problem.workload.heads < threads {
+    /// On so many threads.
+    pub fn new(problem: &'a Problem, threads: usize) -> Self {
+        let parallelism = match problem.workload.kv_heads < threads {
             true => Parallelism::Rayon(threads),
             false => Parallelism::None,
         };
-        let weights = vec![f32::NAN; problem.workload.pairs()];
-        Self { problem, parallelism, softmax, weights }
+        Self { problem, parallelism }
     }
 }
 
-impl Peer for Gemm<'_> {
-    fn name(&self) -> &'static str {
-        match self.softmax {
-            Softmax::Plain => "gemm + plain softmax",
-            Softmax::Vectorised => "gemm + rten-vecmath",
-        }
+impl Products for Gemm<'_> {
+    fn scores(&self, head: usize, scores: &mut [f32]) -> Result<()> {
+        let Workload { keys, head_dim, .. } = self.problem.workload;
+        let key = Right {
+            elements: self.problem.key_head_key(head),
+            rows: head_dim,
+            columns: keys,
+            strides: [1, head_dim],
+        };
+        let query = self.problem.key_head_query(head);
+        multiply(self.problem.scale(), query, key, scores, self.parallelism);
+        Ok(())
     }
 
-    fn compute(&mut self) -> Result<()> {
-        let Self { problem, parallelism, softmax, ref mut weights } = *self;
-        heads::for_each(&problem.workload, weights, |head, weights| {
-            scores(problem, head, weights, parallelism);
-            softmax.apply(weights, problem.workload.keys);
-            Ok(())
-        })
-    }
-
-    fn weights(&self) -> Result<Cow<'_, [f32]>> {
-        Ok(Cow::Borrowed(&self.weights))
+    fn output(&self, head: usize, weights: &[f32], output: &mut [f32]) -> Result<()> {
+        let Workload { keys, head_dim, .. } = self.problem.workload;
+        let value = Right {
+            elements: self.problem.key_head_value(head),
+            rows: keys,
+            columns: head_dim,
+            strides: [head_dim, 1],
+        };
+        multiply(1.0, weights, value, output, self.parallelism);
+        Ok(())
     }
 }
 
-/// The scaled logits of a head.
+/// The right matrix of a product.
+struct Right<'a> {
+    elements: &'a [f32],
+    rows: usize,
+    columns: usize,
+    /// From row to row, and from column to column.
+    strides: [usize; 2],
+}
+
+/// `factor` times a row-major matrix and another, row-major.
 #[expect(unsafe_code, reason = "gemm takes pointers")]
-fn scores(problem: &Problem, head: usize, scores: &mut [f32], parallelism: Parallelism) {
-    let Workload { query_rows, keys, head_dim, .. } = problem.workload;
-    let (query, key) = (problem.head_query(head), problem.head_key(head));
-    assert_eq!(scores.len(), query_rows * keys);
+fn multiply(
+    factor: f32,
+    left: &[f32],
+    right: Right<'_>,
+    product: &mut [f32],
+    parallelism: Parallelism,
+) {
+    let Right { elements, rows: inner, columns, strides } = right;
+    let rows = left.len() / inner;
+    let last = (inner - 1) * strides[0] + (columns - 1) * strides[1];
+    assert_eq!((left.len(), product.len()), (rows * inner, rows * columns));
+    assert!(last < elements.len());
     let stride = |elements: usize| isize::try_from(elements).expect("the extent of a slice");
-    // SAFETY: row-major, `query` has query_rows × head_dim elements and `key` keys × head_dim
-    // (`Problem`), `scores` query_rows × keys (above), which nothing else refers to; each is read
-    // or written at row · columns + column, with strides (column, row) below. The key is read as
-    // its transpose: columns of the product are rows of it.
+    // SAFETY: row-major, `left` has rows × inner elements and `product`, which nothing else refers to,
+    // rows × columns (above); each is read or written at row · columns + column, with strides
+    // (column, row) below. `elements` is read at row · strides[0] + column · strides[1] for rows below
+    // inner and columns below columns, at most `last`, which it has (above).
     unsafe {
         gemm::gemm(
-            query_rows,
-            keys,
-            head_dim,
-            scores.as_mut_ptr(),
+            rows,
+            columns,
+            inner,
+            product.as_mut_ptr(),
             1,
-            stride(keys),
+            stride(columns),
             false,
-            query.as_ptr(),
+            left.as_ptr(),
             1,
-            stride(head_dim),
-            key.as_ptr(),
-            stride(head_dim),
-            1,
+            stride(inner),
+            elements.as_ptr(),
+            stride(strides[1]),
+            stride(strides[0]),
             0.0,
-            problem.scale(),
+            factor,
             false,
             false,
             false,

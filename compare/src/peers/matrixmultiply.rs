@@ -1,16 +1,14 @@
-//! `matrixmultiply`, what ndarray multiplies by: a product for each head, and a softmax.
+//! `matrixmultiply`, what ndarray multiplies by.
 //!
 //! Scaling is free, a factor of the product. The product is shared among its own threads, one head
 //! after the other: their number is the process's, so heads cannot be given to threads of ours
 //! where one head alone is to be shared, too. The softmax runs on the current rayon pool.
 
-use super::peer::Peer;
-use super::softmax::Softmax;
 use super::transposed::TransposedKeys;
+use super::unfused::Products;
 use crate::problem::Problem;
 use crate::workload::Workload;
 use anyhow::Result;
-use std::borrow::Cow;
 
 /// Whether it can use just as many threads: it splits its loops in 2 or 4.
 pub fn can_use(threads: usize) -> bool {
@@ -22,62 +20,59 @@ pub fn can_use(threads: usize) -> bool {
 pub struct MatrixMultiply<'a> {
     problem: &'a Problem,
     key: TransposedKeys,
-    weights: Vec<f32>,
 }
 
 impl<'a> MatrixMultiply<'a> {
-    /// Transposes the keys and allocates the output.
+    /// Transposes the keys.
     pub fn new(problem: &'a Problem) -> Self {
-        let weights = vec![f32::NAN; problem.workload.pairs()];
-        Self { problem, key: TransposedKeys::new(problem), weights }
+        Self { problem, key: TransposedKeys::new(problem) }
     }
 }
 
-impl Peer for MatrixMultiply<'_> {
-    fn name(&self) -> &'static str {
-        "matrixmultiply + rten-vecmath, Kᵀ"
-    }
-
-    fn compute(&mut self) -> Result<()> {
-        let workload = &self.problem.workload;
-        let heads = self.weights.chunks_exact_mut(workload.head_pairs());
-        for (head, weights) in heads.enumerate() {
-            scores(self.problem, head, self.key.head(head), weights);
-            Softmax::Vectorised.apply(weights, workload.keys);
-        }
+impl Products for MatrixMultiply<'_> {
+    fn scores(&self, head: usize, scores: &mut [f32]) -> Result<()> {
+        let query = self.problem.key_head_query(head);
+        let columns = self.problem.workload.keys;
+        multiply(self.problem.scale(), query, self.key.head(head), columns, scores);
         Ok(())
     }
 
-    fn weights(&self) -> Result<Cow<'_, [f32]>> {
-        Ok(Cow::Borrowed(&self.weights))
+    fn output(&self, head: usize, weights: &[f32], output: &mut [f32]) -> Result<()> {
+        let value = self.problem.key_head_value(head);
+        multiply(1.0, weights, value, self.problem.workload.head_dim, output);
+        Ok(())
+    }
+
+    fn heads_per_task(&self, workload: &Workload) -> usize {
+        workload.kv_heads
     }
 }
 
-/// The scaled logits of a head.
+/// `factor` times two row-major matrices, the right one and the product of so many columns.
 #[expect(unsafe_code, reason = "matrixmultiply takes pointers")]
-fn scores(problem: &Problem, head: usize, key: &[f32], scores: &mut [f32]) {
-    let Workload { query_rows, keys, head_dim, .. } = problem.workload;
-    let query = problem.head_query(head);
-    assert_eq!((key.len(), scores.len()), (head_dim * keys, query_rows * keys));
+fn multiply(factor: f32, left: &[f32], right: &[f32], columns: usize, product: &mut [f32]) {
+    let (rows, inner) = (product.len() / columns, right.len() / columns);
+    let elements = (left.len(), right.len(), product.len());
+    assert_eq!(elements, (rows * inner, inner * columns, rows * columns));
     let stride = |elements: usize| isize::try_from(elements).expect("the extent of a slice");
-    // SAFETY: row-major, `query` has query_rows × head_dim elements (`Problem`), `key` head_dim ×
-    // keys and `scores` query_rows × keys (above), which nothing else refers to; each is read or
-    // written at row · columns + column, with strides (row, column) below.
+    // SAFETY: row-major, `left` has rows × inner elements, `right` inner × columns and `product`,
+    // which nothing else refers to, rows × columns (above); each is read or written at
+    // row · columns + column, with strides (row, column) below.
     unsafe {
         matrixmultiply::sgemm(
-            query_rows,
-            head_dim,
-            keys,
-            problem.scale(),
-            query.as_ptr(),
-            stride(head_dim),
+            rows,
+            inner,
+            columns,
+            factor,
+            left.as_ptr(),
+            stride(inner),
             1,
-            key.as_ptr(),
-            stride(keys),
+            right.as_ptr(),
+            stride(columns),
             1,
             0.0,
-            scores.as_mut_ptr(),
-            stride(keys),
+            product.as_mut_ptr(),
+            stride(columns),
             1,
         );
     }

@@ -1,56 +1,55 @@
-//! rten's own parts, as rten puts them together: `rten-gemm` for each head, and `rten-vecmath`.
+//! `rten-gemm`, as rten calls it.
 //!
-//! Scaling is free, a factor of the product. Heads, blocks of a head's product and rows of its
-//! softmax are shared among the threads of the current rayon pool.
+//! Scaling is free, a factor of the product. Heads and blocks of a head's product are shared among the
+//! threads of the current rayon pool.
 
-use super::heads;
-use super::peer::Peer;
-use super::softmax::Softmax;
 use super::transposed::TransposedKeys;
+use super::unfused::Products;
 use crate::problem::Problem;
-use crate::workload::Workload;
 use anyhow::Result;
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;
-use std::borrow::Cow;
 
 /// The keys are transposed beforehand: measured to be faster, for one query row twice as fast.
 pub struct Rten<'a> {
     problem: &'a Problem,
     key: TransposedKeys,
     gemm: GemmExecutor,
-    weights: Vec<f32>,
 }
 
 impl<'a> Rten<'a> {
-    /// Transposes the keys and allocates the output.
+    /// Transposes the keys.
     pub fn new(problem: &'a Problem) -> Self {
-        let weights = vec![f32::NAN; problem.workload.pairs()];
         let key = TransposedKeys::new(problem);
-        Self { problem, key, gemm: GemmExecutor::new(), weights }
+        Self { problem, key, gemm: GemmExecutor::new() }
+    }
+
+    /// `factor` times two row-major matrices, the right one and the product of so many columns.
+    fn multiply(
+        &self,
+        factor: f32,
+        left: &[f32],
+        right: &[f32],
+        columns: usize,
+        product: &mut [f32],
+    ) -> Result<()> {
+        let (rows, inner) = (product.len() / columns, right.len() / columns);
+        let left = GemmInputA::Unpacked(NdTensorView::from_data([rows, inner], left));
+        let right = GemmInputB::Unpacked(NdTensorView::from_data([inner, columns], right));
+        let options = GemmOptions { alpha: factor, ..GemmOptions::default() };
+        Ok(self.gemm.gemm(product, left, right, options)?)
     }
 }
 
-impl Peer for Rten<'_> {
-    fn name(&self) -> &'static str {
-        "rten-gemm + rten-vecmath, Kᵀ"
+impl Products for Rten<'_> {
+    fn scores(&self, head: usize, scores: &mut [f32]) -> Result<()> {
+        let query = self.problem.key_head_query(head);
+        let columns = self.problem.workload.keys;
+        self.multiply(self.problem.scale(), query, self.key.head(head), columns, scores)
     }
 
-    fn compute(&mut self) -> Result<()> {
-        let Self { problem, key, gemm, weights } = self;
-        let Workload { query_rows, keys, head_dim, .. } = problem.workload;
-        heads::for_each(&problem.workload, weights, |head, weights| {
-            let query = NdTensorView::from_data([query_rows, head_dim], problem.head_query(head));
-            let key = NdTensorView::from_data([head_dim, keys], key.head(head));
-            let options = GemmOptions { alpha: problem.scale(), ..GemmOptions::default() };
-            let (query, key) = (GemmInputA::Unpacked(query), GemmInputB::Unpacked(key));
-            gemm.gemm(weights, query, key, options)?;
-            Softmax::Vectorised.apply(weights, keys);
-            Ok(())
-        })
-    }
-
-    fn weights(&self) -> Result<Cow<'_, [f32]>> {
-        Ok(Cow::Borrowed(&self.weights))
+    fn output(&self, head: usize, weights: &[f32], output: &mut [f32]) -> Result<()> {
+        let value = self.problem.key_head_value(head);
+        self.multiply(1.0, weights, value, self.problem.workload.head_dim, output)
     }
 }

@@ -1,6 +1,6 @@
 //! The softmax that follows a product of matrices: their crates have none.
 
-use super::heads::SMALLEST_TASK;
+use crate::workload::Workload;
 use rayon::prelude::*;
 use rten_simd::SimdOp;
 
@@ -13,18 +13,28 @@ pub enum Softmax {
     Vectorised,
 }
 
+/// Multiply-adds below which a task is not worth waking a thread for.
+pub const SMALLEST_TASK: usize = 1 << 19;
+
 /// What an exponential costs, in multiply-adds, at least.
 const EXPONENTIAL_WORK: usize = 16;
 
 impl Softmax {
-    /// Each row by itself, the rows shared among the threads of the current pool.
-    pub fn apply(self, rows: &mut [f32], row_elements: usize) {
-        let rows_per_task = (SMALLEST_TASK / (EXPONENTIAL_WORK * row_elements)).max(1);
-        let rows = rows.par_chunks_exact_mut(row_elements).with_min_len(rows_per_task);
-        match self {
-            Softmax::Plain => rows.for_each(plain),
-            Softmax::Vectorised => rows.for_each(vectorised),
-        }
+    /// Each row of a key head by itself, over the keys that it attends to, with zeros for the others;
+    /// the rows shared among the threads of the current pool.
+    pub fn apply(self, rows: &mut [f32], workload: &Workload) {
+        let rows_per_task = (SMALLEST_TASK / (EXPONENTIAL_WORK * workload.keys)).max(1);
+        let rows = rows.par_chunks_exact_mut(workload.keys).with_min_len(rows_per_task);
+        rows.enumerate().for_each(|(index, row)| {
+            // Query heads that share the keys follow each other.
+            let attended = workload.attended_keys(index % workload.query_rows);
+            let (row, excluded) = row.split_at_mut(attended);
+            match self {
+                Softmax::Plain => plain(row),
+                Softmax::Vectorised => vectorised(row),
+            }
+            excluded.fill(0.0);
+        });
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::problem::Problem;
 use crate::workload::Workload;
 
-/// Every head's keys, transposed once: `[heads, head_dim, keys]`, row-major.
+/// Every key head's keys, transposed once: `[kv_heads, head_dim, keys]`, row-major.
 #[derive(Debug)]
 pub struct TransposedKeys {
     head_elements: usize,
@@ -13,11 +13,11 @@ pub struct TransposedKeys {
 impl TransposedKeys {
     /// Transposes a problem's keys.
     pub fn new(problem: &Problem) -> Self {
-        let Workload { heads, keys, head_dim, .. } = problem.workload;
+        let Workload { kv_heads, keys, head_dim, .. } = problem.workload;
         let head_elements = head_dim * keys;
-        let mut elements = vec![0.0; heads * head_elements];
+        let mut elements = vec![0.0; kv_heads * head_elements];
         for (head, transposed) in elements.chunks_exact_mut(head_elements).enumerate() {
-            for (index, key) in problem.head_key(head).chunks_exact(head_dim).enumerate() {
+            for (index, key) in problem.key_head_key(head).chunks_exact(head_dim).enumerate() {
                 for (column, &element) in transposed[index..].iter_mut().step_by(keys).zip(key) {
                     *column = element;
                 }
