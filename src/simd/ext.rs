@@ -10,7 +10,6 @@
 #[cfg(feature = "half")]
 use super::f16;
 use super::store_queue::StoreQueue;
-#[cfg(feature = "half")]
 use crate::layout::{LINE, TRANSPOSE_WORDS, TileShape};
 use pulp::Simd;
 
