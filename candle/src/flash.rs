@@ -2,7 +2,9 @@
 
 use crate::attention::Attention;
 use crate::error::unexpected;
-use candle_core::{Device, Result, Tensor};
+use crate::inputs::Inputs;
+use crate::operand::{Axes, Operand};
+use candle_core::{DType, Device, Result, Tensor};
 
 /// Attention with the arguments and the meaning of candle-flash-attn's function of that name.
 ///
@@ -58,11 +60,13 @@ pub fn flash_attn_alibi(
     softmax_scale: f32,
     causal: bool,
 ) -> Result<Tensor> {
-    let (_, query_rows, q_heads, _) = q.dims4()?;
-    let (_, keys, _, _) = k.dims4()?;
-    if alibi_slopes.dims() != [q_heads] {
-        let expected = format!("shape [{q_heads}], one for each query head");
-        return Err(unexpected("alibi_slopes", expected, format!("{:?}", alibi_slopes.dims())));
+    let [_, q_heads, query_rows, keys] =
+        Inputs::new(q, (k, v).into(), Axes::RowsFirst)?.weights_shape()?;
+    Operand::new("alibi_slopes", alibi_slopes)?;
+    if alibi_slopes.dims() != [q_heads] || alibi_slopes.dtype() != DType::F32 {
+        let expected = format!("shape [{q_heads}] of f32, one for each query head");
+        let found = format!("{:?} of {}", alibi_slopes.dims(), alibi_slopes.dtype().as_str());
+        return Err(unexpected("alibi_slopes", expected, found));
     }
     let slopes = alibi_slopes.to_vec1::<f32>()?;
     let attention = Attention::new().rows_first().scale(softmax_scale);

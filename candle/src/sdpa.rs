@@ -10,7 +10,7 @@ use softdot::Causal;
 /// - `k`: `[batch, kv_heads, keys, head_dim]`, `v`: `[batch, kv_heads, keys, v_dim]`
 /// - `mask`: added to the scaled, capped scores; any shape that candle broadcasts to
 ///   `[batch, q_heads, query_rows, keys]`. A mask is the whole mask: with one, `do_causal` has no effect, as
-///   in candle-nn.
+///   in candle-nn. Errors call it the bias, which it is.
 /// - `do_causal`: the last query row stands at the last key, and no row attends to keys after it.
 /// - `scale`: what `q·k` is multiplied by.
 /// - `softcapping`: `softcapping · tanh(score / softcapping)`; 1.0 is none, as there.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use common::{Options, assert_near, assert_same_bits, message, random, reference, window_bias};
 use softdot_candle::{
     flash_attn, flash_attn_alibi, flash_attn_varlen, flash_attn_varlen_windowed,
@@ -82,14 +82,19 @@ fn alibi_counts_the_distance_both_ways() -> Result<()> {
 #[test]
 fn slopes_that_do_not_fit_are_refused() -> Result<()> {
     let [q, k, v] = inputs(5, 9, DType::F32);
-    let slopes = Tensor::ones(4, DType::F32, &Device::Cpu)?;
-    assert_eq!(
-        message(flash_attn_alibi(&q, &k, &v, &slopes, SCALE, true)),
-        "alibi_slopes: expected shape [6], one for each query head, found [4]"
-    );
-    let slopes = Tensor::ones(6, DType::F16, &Device::Cpu)?;
-    assert!(flash_attn_alibi(&q, &k, &v, &slopes, SCALE, true).is_err());
-    assert!(flash_attn_alibi(&q.squeeze(0)?, &k, &v, &slopes, SCALE, true).is_err());
+    let refused = |q: &Tensor, slopes: &Tensor, expected: &str| {
+        let found = message(flash_attn_alibi(q, &k, &v, slopes, SCALE, true));
+        assert_eq!(found, expected);
+    };
+    let of = |shape, dtype| Tensor::ones(shape, dtype, &Device::Cpu);
+    let expected = "alibi_slopes: expected shape [6] of f32, one for each query head, found";
+    refused(&q, &of(4, DType::F32)?, &format!("{expected} [4] of f32"));
+    refused(&q, &of(6, DType::F16)?, &format!("{expected} [6] of f16"));
+    let axes = "4 axes [batch, rows, heads, columns], found shape [5, 6, 16]";
+    refused(&q.get(0)?, &of(6, DType::F32)?, &format!("query: expected {axes}"));
+    let variable = Var::from_tensor(&of(6, DType::F32)?)?;
+    let found = message(flash_attn_alibi(&q, &k, &v, &variable, SCALE, true));
+    assert!(found.starts_with("alibi_slopes: expected a tensor that tracks no operations"));
     Ok(())
 }
 
