@@ -130,7 +130,7 @@ impl<'a> Attention<'a> {
 
     /// Which threads share the work: those of the current rayon pool, which is candle's, or the caller's alone.
     #[must_use]
-    pub fn threads(mut self, threads: Threads) -> Self {
+    pub fn threads(mut self, threads: Threads<'a>) -> Self {
         self.options = self.options.threads(threads);
         self
     }
