@@ -29,7 +29,7 @@ pub struct MiniLm {
     positions: Tensor,
     norm: LayerNorm,
     layers: Vec<Layer>,
-    workspace: Workspace,
+    workspace: Workspace<'static>,
     pub attention_time: Duration,
 }
 

@@ -31,7 +31,7 @@ pub struct SmolLm {
     /// Of the angle of each position and pair of dimensions.
     cos: Tensor,
     sin: Tensor,
-    workspace: Workspace,
+    workspace: Workspace<'static>,
     pub attention_time: Duration,
 }
 
