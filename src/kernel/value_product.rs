@@ -6,7 +6,7 @@ use super::row_kernel::with_row_count;
 use super::score_buffer::ScoreBuffer;
 use super::value_pack::pack_values;
 use super::value_source::ValuePass;
-use super::value_tile::{TileRows, ValueTiles};
+use super::value_tile::{ExponentialChunk, TileRows, ValueTiles};
 use crate::call::Call;
 use crate::element::Elements;
 use crate::layout::MAX_BLOCK_ROWS;
@@ -56,6 +56,8 @@ pub(crate) fn add_value_product<S: SimdExt, const REGISTERS: usize>(
         count += 1;
     }
     let pass_keys = plan.value_pass_keys;
+    // Here and not in the tile, whose own stack is for spilled registers: there should be none.
+    let mut chunk = ExponentialChunk::default();
     let mut first = all.start / pass_keys * pass_keys;
     while first < all.end {
         let keys = first..all.end.min(first + pass_keys);
@@ -73,6 +75,7 @@ pub(crate) fn add_value_product<S: SimdExt, const REGISTERS: usize>(
                 values: source,
                 sums,
                 sum_pitch: plan.value_pitch(),
+                chunk: &mut chunk,
             };
             with_row_count(simd, tiles[0].rows, work);
         }

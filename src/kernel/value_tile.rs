@@ -21,7 +21,7 @@ use super::prefetch_cursor::STREAMS;
 use super::row_kernel::RowKernel;
 use super::value_source::ValuePass;
 use crate::element::Elements;
-use crate::layout::{LINE, PANEL};
+use crate::layout::{LINE, MAX_TILE_ROWS, PANEL};
 use crate::simd::{SimdExt, Widen};
 use core::array::from_fn;
 use core::hint::black_box;
@@ -49,7 +49,12 @@ pub(crate) struct ValueTiles<'a> {
     /// The sums of the block; rows are `sum_pitch` elements apart, whole panels.
     pub(crate) sums: &'a mut [f32],
     pub(crate) sum_pitch: usize,
+    /// Where the exponentials of some keys are copied for a tile.
+    pub(crate) chunk: &'a mut ExponentialChunk,
 }
+
+/// Exponentials of each row of a tile and of the keys that are unrolled.
+pub(crate) type ExponentialChunk = [[f32; CHUNK]; MAX_TILE_ROWS];
 
 impl RowKernel for ValueTiles<'_> {
     #[inline(always)]
@@ -103,7 +108,7 @@ impl ValueTiles<'_> {
                         let values = &panels[first * PANEL..][..(end - start) * PANEL];
                         values.as_chunks::<PANEL>().0
                     });
-                    multiply_packed(simd, exponentials, values, &mut registers);
+                    multiply_packed(simd, exponentials, values, self.chunk, &mut registers);
                 }
                 ValuePass::RowMajor { rows, row_stride } => {
                     let (stride, keys) =
@@ -112,17 +117,17 @@ impl ValueTiles<'_> {
                     match rows {
                         Elements::F32(rows) => {
                             let rows = PassRows::new(rows, stride, keys, place);
-                            multiply_rows(simd, exponentials, rows, &mut registers);
+                            multiply_rows(simd, exponentials, rows, self.chunk, &mut registers);
                         }
                         #[cfg(feature = "half")]
                         Elements::F16(rows) => {
                             let rows = PassRows::new(rows, stride, keys, place);
-                            multiply_rows(simd, exponentials, rows, &mut registers);
+                            multiply_rows(simd, exponentials, rows, self.chunk, &mut registers);
                         }
                         #[cfg(feature = "half")]
                         Elements::Bf16(rows) => {
                             let rows = PassRows::new(rows, stride, keys, place);
-                            multiply_rows(simd, exponentials, rows, &mut registers);
+                            multiply_rows(simd, exponentials, rows, self.chunk, &mut registers);
                         }
                     }
                 }
@@ -183,11 +188,11 @@ impl<'a, T: Widen> PassRows<'a, T> {
         row.each_ref()
     }
 
-    /// Prefetches as much of the next pass as some panels of the next [`UNROLL`] keys are.
+    /// Prefetches as much of the next pass as some panels of the next [`CHUNK`] keys are.
     #[inline(always)]
     fn prefetch<S: SimdExt, const PANELS: usize>(&mut self, simd: S) {
         if self.stream_words > 0 {
-            for _ in 0..UNROLL * PANELS / T::PER_WORD / STREAMS {
+            for _ in 0..CHUNK * PANELS / T::PER_WORD / STREAMS {
                 for stream in 0..STREAMS {
                     simd.prefetch_to_l2(self.next.wrapping_add(stream * self.stream_words));
                 }
@@ -195,7 +200,7 @@ impl<'a, T: Widen> PassRows<'a, T> {
             }
             return;
         }
-        for key in 0..UNROLL {
+        for key in 0..CHUNK {
             for panel in 0..PANELS {
                 let element = self.pass + key * self.row_stride + panel * PANEL;
                 simd.prefetch_to_l2(self.rows.as_ptr().wrapping_add(element).cast());
@@ -204,30 +209,31 @@ impl<'a, T: Widen> PassRows<'a, T> {
     }
 }
 
-/// Keys that are unrolled: enough for their FMAs to hide the way of the exponentials through memory.
-const UNROLL: usize = 16;
+/// Keys whose exponentials are copied together: enough for their FMAs to hide the way through memory.
+const CHUNK: usize = 16;
 
 #[inline(always)]
 fn multiply_packed<S: SimdExt, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
     simd: S,
     exponentials: [&[f32]; ROWS],
     values: [&[[f32; PANEL]]; PANELS],
+    chunk: &mut ExponentialChunk,
     sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
 ) {
-    let mut rows = [[0.0; UNROLL]; ROWS];
-    let chunks = exponentials[0].len() / UNROLL;
+    let rows = chunk.first_chunk_mut::<ROWS>().expect("as many rows as a tile");
+    let chunks = exponentials[0].len() / CHUNK;
     for chunk in 0..chunks {
-        copy_chunk(&exponentials, chunk, &mut rows);
-        let mut panels = [&values[0].as_chunks::<UNROLL>().0[chunk]; PANELS];
+        copy_chunk(&exponentials, chunk, rows);
+        let mut panels = [&values[0].as_chunks::<CHUNK>().0[chunk]; PANELS];
         for (panel, values) in panels.iter_mut().zip(&values) {
             *panel = &values.as_chunks().0[chunk];
         }
-        for key in 0..UNROLL {
+        for key in 0..CHUNK {
             multiply_add(simd, &rows.each_ref(), key, panels.map(|panel| &panel[key]), sums);
             simd.scheduling_barrier();
         }
     }
-    for key in chunks * UNROLL..exponentials[0].len() {
+    for key in chunks * CHUNK..exponentials[0].len() {
         multiply_add(simd, &exponentials, key, values.map(|panel| &panel[key]), sums);
     }
 }
@@ -243,19 +249,20 @@ fn multiply_rows<
     simd: S,
     exponentials: [&[f32]; ROWS],
     mut values: PassRows<'_, T>,
+    chunk: &mut ExponentialChunk,
     sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
 ) {
-    let mut rows = [[0.0; UNROLL]; ROWS];
-    let chunks = exponentials[0].len() / UNROLL;
+    let rows = chunk.first_chunk_mut::<ROWS>().expect("as many rows as a tile");
+    let chunks = exponentials[0].len() / CHUNK;
     for chunk in 0..chunks {
         values.prefetch::<S, PANELS>(simd);
-        copy_chunk(&exponentials, chunk, &mut rows);
-        for key in 0..UNROLL {
+        copy_chunk(&exponentials, chunk, rows);
+        for key in 0..CHUNK {
             multiply_add(simd, &rows.each_ref(), key, values.next_row(), sums);
             simd.scheduling_barrier();
         }
     }
-    for key in chunks * UNROLL..exponentials[0].len() {
+    for key in chunks * CHUNK..exponentials[0].len() {
         multiply_add(simd, &exponentials, key, values.next_row(), sums);
     }
 }
@@ -267,7 +274,7 @@ fn multiply_rows<
 fn copy_chunk<const ROWS: usize>(
     exponentials: &[&[f32]; ROWS],
     chunk: usize,
-    rows: &mut [[f32; UNROLL]; ROWS],
+    rows: &mut [[f32; CHUNK]; ROWS],
 ) {
     for (row, exponentials) in rows.iter_mut().zip(exponentials) {
         *row = exponentials.as_chunks().0[chunk];
