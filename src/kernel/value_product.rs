@@ -57,7 +57,7 @@ pub(crate) fn add_value_product<S: SimdExt, const REGISTERS: usize>(
     }
     let pass_keys = plan.value_pass_keys;
     // Here and not in the tile, whose own stack is for spilled registers: there should be none.
-    let mut chunk = ExponentialChunk::default();
+    let mut copies = ExponentialChunk::default();
     let mut first = all.start / pass_keys * pass_keys;
     while first < all.end {
         let keys = first..all.end.min(first + pass_keys);
@@ -75,7 +75,7 @@ pub(crate) fn add_value_product<S: SimdExt, const REGISTERS: usize>(
                 values: source,
                 sums,
                 sum_pitch: plan.value_pitch(),
-                chunk: &mut chunk,
+                copies: &mut copies,
             };
             with_row_count(simd, tiles[0].rows, work);
         }

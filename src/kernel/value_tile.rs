@@ -25,7 +25,7 @@ use crate::layout::{LINE, MAX_TILE_ROWS, PANEL};
 use crate::simd::{SimdExt, Widen};
 use core::array::from_fn;
 use core::hint::black_box;
-use core::ops::{Index, Range};
+use core::ops::Range;
 
 /// The rows of a tile and the keys that any of them attends to.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +50,7 @@ pub(crate) struct ValueTiles<'a> {
     pub(crate) sums: &'a mut [f32],
     pub(crate) sum_pitch: usize,
     /// Where the exponentials of some keys are copied for a tile.
-    pub(crate) chunk: &'a mut ExponentialChunk,
+    pub(crate) copies: &'a mut ExponentialChunk,
 }
 
 /// Exponentials of each row of a tile and of the keys that are unrolled.
@@ -94,47 +94,58 @@ impl ValueTiles<'_> {
             let exponentials: [&[f32]; ROWS] =
                 from_fn(|row| &self.exponentials[first + row * self.pitch..][..end - start]);
             let sums = &mut self.sums[tile.first_row * self.sum_pitch + panel * PANEL..];
-            let sums = &mut sums[..(ROWS - 1) * self.sum_pitch + PANELS * PANEL];
-            let mut registers = [[[simd.splat_f32s(0.0); REGISTERS]; PANELS]; ROWS];
-            for (row, registers) in registers.iter_mut().enumerate() {
-                let sums = &sums[row * self.sum_pitch..][..PANELS * PANEL];
-                registers.as_flattened_mut().copy_from_slice(S::as_simd_f32s(sums).0);
-            }
-            let key = start - self.keys.start;
+            let sums = (&mut sums[..(ROWS - 1) * self.sum_pitch + PANELS * PANEL], self.sum_pitch);
+            let (key, keys) = (start - self.keys.start, self.keys.len());
+            let copies = &mut *self.copies;
             match self.values {
                 ValuePass::Packed { panels, pass_keys } => {
-                    let values = from_fn(|i| {
-                        let first = (panel + i) * pass_keys + key;
-                        let values = &panels[first * PANEL..][..(end - start) * PANEL];
-                        values.as_chunks::<PANEL>().0
-                    });
-                    multiply_packed(simd, exponentials, values, self.chunk, &mut registers);
+                    let values = PackedPanels::new(panels, pass_keys, (key, panel), end - start);
+                    multiply::<S, _, ROWS, PANELS, REGISTERS>(
+                        simd,
+                        exponentials,
+                        values,
+                        copies,
+                        sums,
+                    );
                 }
                 ValuePass::RowMajor { rows, row_stride } => {
-                    let (stride, keys) =
-                        ((row_stride, row_stride == self.sum_pitch), self.keys.len());
+                    let stride = (row_stride, row_stride == self.sum_pitch);
                     let place = (key, panel);
                     match rows {
                         Elements::F32(rows) => {
                             let rows = PassRows::new(rows, stride, keys, place);
-                            multiply_rows(simd, exponentials, rows, self.chunk, &mut registers);
+                            multiply::<S, _, ROWS, PANELS, REGISTERS>(
+                                simd,
+                                exponentials,
+                                rows,
+                                copies,
+                                sums,
+                            );
                         }
                         #[cfg(feature = "half")]
                         Elements::F16(rows) => {
                             let rows = PassRows::new(rows, stride, keys, place);
-                            multiply_rows(simd, exponentials, rows, self.chunk, &mut registers);
+                            multiply::<S, _, ROWS, PANELS, REGISTERS>(
+                                simd,
+                                exponentials,
+                                rows,
+                                copies,
+                                sums,
+                            );
                         }
                         #[cfg(feature = "half")]
                         Elements::Bf16(rows) => {
                             let rows = PassRows::new(rows, stride, keys, place);
-                            multiply_rows(simd, exponentials, rows, self.chunk, &mut registers);
+                            multiply::<S, _, ROWS, PANELS, REGISTERS>(
+                                simd,
+                                exponentials,
+                                rows,
+                                copies,
+                                sums,
+                            );
                         }
                     }
                 }
-            }
-            for (row, registers) in registers.iter().enumerate() {
-                let sums = &mut sums[row * self.sum_pitch..][..PANELS * PANEL];
-                S::as_mut_simd_f32s(sums).0.copy_from_slice(registers.as_flattened());
             }
         }
         PANELS
@@ -145,8 +156,44 @@ impl ValueTiles<'_> {
 type Sums<S, const ROWS: usize, const PANELS: usize, const REGISTERS: usize> =
     [[[<S as pulp::Simd>::f32s; REGISTERS]; PANELS]; ROWS];
 
+/// Some columns of values, key by key.
+trait Columns<'a, const PANELS: usize> {
+    /// The type of the values.
+    type Value: Widen + 'a;
+
+    /// The next key's.
+    fn next_row(&mut self) -> [&'a [Self::Value; PANEL]; PANELS];
+
+    /// Is called before each [`CHUNK`] of keys.
+    fn prefetch<S: SimdExt>(&mut self, simd: S);
+}
+
+/// Some packed panels, from the first key on that a tile multiplies.
+struct PackedPanels<'a, const PANELS: usize>([&'a [[f32; PANEL]]; PANELS]);
+
+impl<'a, const PANELS: usize> PackedPanels<'a, PANELS> {
+    /// The panels from `panel` on, of `count` keys from `key` on, in a pass of so many keys.
+    #[inline(always)]
+    fn new(panels: &'a [f32], keys: usize, (key, panel): (usize, usize), count: usize) -> Self {
+        let rows = panels.as_chunks().0;
+        PackedPanels(from_fn(|i| &rows[(panel + i) * keys + key..][..count]))
+    }
+}
+
+impl<'a, const PANELS: usize> Columns<'a, PANELS> for PackedPanels<'a, PANELS> {
+    type Value = f32;
+
+    #[inline(always)]
+    fn next_row(&mut self) -> [&'a [f32; PANEL]; PANELS] {
+        from_fn(|i| self.0[i].split_off_first().expect("a row for each key"))
+    }
+
+    /// Nothing: the hardware follows these streams.
+    #[inline(always)]
+    fn prefetch<S: SimdExt>(&mut self, _: S) {}
+}
+
 /// Some columns of row-major values, from the first key on that a tile multiplies.
-#[derive(Clone, Copy)]
 struct PassRows<'a, T> {
     rows: &'a [T],
     row_stride: usize,
@@ -179,10 +226,13 @@ impl<'a, T: Widen> PassRows<'a, T> {
             pass,
         }
     }
+}
 
-    /// The next key's columns of some panels.
+impl<'a, T: Widen, const PANELS: usize> Columns<'a, PANELS> for PassRows<'a, T> {
+    type Value = T;
+
     #[inline(always)]
-    fn next_row<const PANELS: usize>(&mut self) -> [&'a [T; PANEL]; PANELS] {
+    fn next_row(&mut self) -> [&'a [T; PANEL]; PANELS] {
         let row = self.rows.as_chunks().0.first_chunk::<PANELS>().expect("whole panels");
         self.rows = self.rows.get(self.row_stride..).unwrap_or_default();
         row.each_ref()
@@ -190,7 +240,7 @@ impl<'a, T: Widen> PassRows<'a, T> {
 
     /// Prefetches as much of the next pass as some panels of the next [`CHUNK`] keys are.
     #[inline(always)]
-    fn prefetch<S: SimdExt, const PANELS: usize>(&mut self, simd: S) {
+    fn prefetch<S: SimdExt>(&mut self, simd: S) {
         if self.stream_words > 0 {
             for _ in 0..CHUNK * PANELS / T::PER_WORD / STREAMS {
                 for stream in 0..STREAMS {
@@ -212,93 +262,93 @@ impl<'a, T: Widen> PassRows<'a, T> {
 /// Keys whose exponentials are copied together: enough for their FMAs to hide the way through memory.
 const CHUNK: usize = 16;
 
+/// Adds the product of a tile's exponentials with some columns to the sums, rows of which are so many
+/// elements apart.
 #[inline(always)]
-fn multiply_packed<S: SimdExt, const ROWS: usize, const PANELS: usize, const REGISTERS: usize>(
-    simd: S,
-    exponentials: [&[f32]; ROWS],
-    values: [&[[f32; PANEL]]; PANELS],
-    chunk: &mut ExponentialChunk,
-    sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
-) {
-    let rows = chunk.first_chunk_mut::<ROWS>().expect("as many rows as a tile");
-    let chunks = exponentials[0].len() / CHUNK;
-    for chunk in 0..chunks {
-        copy_chunk(&exponentials, chunk, rows);
-        let mut panels = [&values[0].as_chunks::<CHUNK>().0[chunk]; PANELS];
-        for (panel, values) in panels.iter_mut().zip(&values) {
-            *panel = &values.as_chunks().0[chunk];
-        }
-        for key in 0..CHUNK {
-            multiply_add(simd, &rows.each_ref(), key, panels.map(|panel| &panel[key]), sums);
-            simd.scheduling_barrier();
-        }
-    }
-    for key in chunks * CHUNK..exponentials[0].len() {
-        multiply_add(simd, &exponentials, key, values.map(|panel| &panel[key]), sums);
-    }
-}
-
-#[inline(always)]
-fn multiply_rows<
+fn multiply<
+    'a,
     S: SimdExt,
-    T: Widen,
+    C: Columns<'a, PANELS>,
     const ROWS: usize,
     const PANELS: usize,
     const REGISTERS: usize,
 >(
     simd: S,
     exponentials: [&[f32]; ROWS],
-    mut values: PassRows<'_, T>,
-    chunk: &mut ExponentialChunk,
-    sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
+    mut columns: C,
+    copies: &mut ExponentialChunk,
+    (sums, pitch): (&mut [f32], usize),
 ) {
-    let rows = chunk.first_chunk_mut::<ROWS>().expect("as many rows as a tile");
-    let chunks = exponentials[0].len() / CHUNK;
-    for chunk in 0..chunks {
-        values.prefetch::<S, PANELS>(simd);
-        copy_chunk(&exponentials, chunk, rows);
+    let mut registers = [[[simd.splat_f32s(0.0); REGISTERS]; PANELS]; ROWS];
+    for (row, registers) in registers.iter_mut().enumerate() {
+        let sums = &sums[row * pitch..][..PANELS * PANEL];
+        registers.as_flattened_mut().copy_from_slice(S::as_simd_f32s(sums).0);
+    }
+    let copies = copies.first_chunk_mut::<ROWS>().expect("as many rows as a tile");
+    let whole = exponentials[0].len() / CHUNK * CHUNK;
+    for first in (0..whole).step_by(CHUNK) {
+        columns.prefetch(simd);
+        copy_chunk(&exponentials, first..first + CHUNK, copies);
         for key in 0..CHUNK {
-            multiply_add(simd, &rows.each_ref(), key, values.next_row(), sums);
+            multiply_add(simd, copies, key, columns.next_row(), &mut registers);
             simd.scheduling_barrier();
         }
     }
-    for key in chunks * CHUNK..exponentials[0].len() {
-        multiply_add(simd, &exponentials, key, values.next_row(), sums);
+    let rest = whole..exponentials[0].len();
+    copy_chunk(&exponentials, rest.clone(), copies);
+    for key in 0..rest.len() {
+        multiply_add(simd, copies, key, columns.next_row(), &mut registers);
+        simd.scheduling_barrier();
+    }
+    for (row, registers) in registers.iter().enumerate() {
+        let sums = &mut sums[row * pitch..][..PANELS * PANEL];
+        S::as_mut_simd_f32s(sums).0.copy_from_slice(registers.as_flattened());
     }
 }
 
-/// Copies the exponentials of a chunk of keys side by side, so that one pointer with constant offsets
-/// reaches all rows: with a pointer for each, the loop runs out of integer registers, and sums are
-/// spilled.
+/// Copies the exponentials of a chunk of keys side by side, so that one pointer with constant offsets reaches
+/// all rows: with a pointer for each, the loop runs out of integer registers, and sums are spilled.
 #[inline(always)]
 fn copy_chunk<const ROWS: usize>(
     exponentials: &[&[f32]; ROWS],
-    chunk: usize,
-    rows: &mut [[f32; CHUNK]; ROWS],
+    keys: Range<usize>,
+    copies: &mut [[f32; CHUNK]; ROWS],
 ) {
-    for (row, exponentials) in rows.iter_mut().zip(exponentials) {
-        *row = exponentials.as_chunks().0[chunk];
+    for (copy, exponentials) in copies.iter_mut().zip(exponentials) {
+        copy[..keys.len()].copy_from_slice(&exponentials[keys.clone()]);
     }
     // Else the compiler would read the rows from where they were.
-    black_box(rows);
+    black_box(copies);
 }
 
 /// One key of a tile: an exponential of each row, and the columns of some panels.
 #[inline(always)]
 fn multiply_add<
     S: SimdExt,
-    E: Index<usize, Output = f32> + ?Sized,
     T: Widen,
     const ROWS: usize,
     const PANELS: usize,
     const REGISTERS: usize,
 >(
     simd: S,
-    exponentials: &[&E; ROWS],
+    exponentials: &[[f32; CHUNK]; ROWS],
     key: usize,
     values: [&[T; PANEL]; PANELS],
     sums: &mut Sums<S, ROWS, PANELS, REGISTERS>,
 ) {
+    // A single row uses each column once: panel by panel, as all columns beside all sums are more than
+    // NEON has registers.
+    if const { ROWS == 1 } {
+        let e = simd.splat_f32s(exponentials[0][key]);
+        for (values, sums) in values.into_iter().zip(&mut sums[0]) {
+            let columns: [_; REGISTERS] = T::widen_columns(simd, values);
+            for (value, sum) in columns.iter().zip(sums) {
+                *sum = simd.mul_add_f32s(e, *value, *sum);
+            }
+            simd.scheduling_barrier();
+        }
+        return;
+    }
     let mut columns = [[simd.splat_f32s(0.0); REGISTERS]; PANELS];
     for (columns, values) in columns.iter_mut().zip(values) {
         *columns = T::widen_columns(simd, values);
