@@ -39,7 +39,7 @@ impl<'a, 'py> Call<'a, 'py> {
             place: Place::Caller,
         };
         call.check().map_err(error::to_python)?;
-        call.place = call.options.threads().place(call.multiply_adds())?;
+        call.place = call.options.threads().place(query, call.multiply_adds())?;
         Ok(call)
     }
 

@@ -85,7 +85,7 @@ impl<'py> Kind<'py> {
 }
 
 /// Whether it is a tensor of torch, which whoever made it has imported.
-fn is_torch(array: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub fn is_torch(array: &Bound<'_, PyAny>) -> PyResult<bool> {
     static TENSOR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let py = array.py();
     if TENSOR.get(py).is_none() {

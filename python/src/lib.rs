@@ -10,6 +10,7 @@ mod error;
 mod fork;
 mod key;
 mod kind;
+mod openmp;
 mod options;
 mod packed_keys;
 mod primitives;

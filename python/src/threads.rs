@@ -3,11 +3,13 @@
 use crate::arguments;
 use crate::error;
 use crate::fork::is_forked;
+use crate::kind::is_torch;
+use crate::openmp::TorchThreads;
 use crate::workspaces;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
-use softdot::{Error, Workspace};
+use softdot::{Error, ParallelFor, Workspace};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Threads of a call at most: some times those of the largest machines.
@@ -19,7 +21,8 @@ const KEPT_POOLS: usize = 4;
 /// The argument `threads`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threads {
-    /// As many as rayon finds: `RAYON_NUM_THREADS`, or one for each CPU.
+    /// As many as torch uses, if the arrays are its tensors, or as rayon finds: `RAYON_NUM_THREADS`, or one
+    /// for each CPU.
     All,
     /// So many.
     Count(usize),
@@ -37,17 +40,25 @@ impl Threads {
         }
     }
 
-    /// Where a call of so many multiply-adds is to run: waking threads costs more than little work.
+    /// Where a call with this query and so many multiply-adds is to run: waking threads costs more than
+    /// little work. Tensors of torch's are left to as many threads of torch's.
     ///
     /// # Errors
     /// `RuntimeError` if as many threads as were asked for cannot be started. Where there are none of
     /// those that nobody asked for, the caller's thread does the work.
-    pub fn place(self, multiply_adds: usize) -> PyResult<Place> {
-        if multiply_adds < softdot::Threads::SERIAL_WORK {
+    pub fn place(self, query: &Bound<'_, PyAny>, multiply_adds: usize) -> PyResult<Place> {
+        if multiply_adds < softdot::Threads::SERIAL_WORK || self == Threads::Count(1) {
             return Ok(Place::Caller);
         }
+        // Forks of a process that has used OpenMP have none of its threads, which it does not know.
+        if is_torch(query)?
+            && !is_forked()
+            && let Some(threads) = TorchThreads::find(query.py())?
+            && [Threads::All, Threads::Count(threads.threads())].contains(&self)
+        {
+            return Ok(Place::Torch(threads));
+        }
         match self {
-            Threads::Count(1) => Ok(Place::Caller),
             Threads::Count(count) => match pool(count) {
                 Ok(pool) => Ok(Place::Pool(pool)),
                 Err(error) => Err(PyRuntimeError::new_err(format!(
@@ -68,15 +79,18 @@ pub enum Place {
     GlobalPool,
     /// On this pool.
     Pool(Arc<ThreadPool>),
+    /// On the caller's thread and torch's.
+    Torch(TorchThreads),
 }
 
 impl Place {
     /// The library's choice. Without a pool, it is not to look for one: rayon panics, then and ever
     /// after, where it cannot start its own.
-    pub fn threads(&self) -> softdot::Threads<'static> {
+    pub fn threads(&self) -> softdot::Threads<'_> {
         match self {
             Place::Caller => softdot::Threads::Serial,
             Place::GlobalPool | Place::Pool(_) => softdot::Threads::Pool,
+            Place::Torch(threads) => softdot::Threads::ParallelFor(threads),
         }
     }
 
@@ -91,7 +105,7 @@ impl Place {
     ) -> PyResult<()> {
         let mut workspace = workspaces::take(py);
         let computed = py.detach(|| match self {
-            Place::Caller | Place::GlobalPool => compute(&mut workspace),
+            Place::Caller | Place::GlobalPool | Place::Torch(_) => compute(&mut workspace),
             Place::Pool(pool) => pool.install(|| compute(&mut workspace)),
         });
         workspaces::keep(py, workspace);

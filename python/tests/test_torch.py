@@ -1,6 +1,7 @@
 """``softdot.torch`` against torch's own function."""
 
 import itertools
+import sys
 
 import pytest
 from softdot.torch import scaled_dot_product_attention
@@ -187,3 +188,35 @@ def test_double_precision_is_refused():
     arguments = [tensor.double() for tensor in (QUERY, KEY, VALUE)]
     with pytest.raises(TypeError, match="^query: expected an array of float32 .*float64"):
         scaled_dot_product_attention(*arguments)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux tells")
+@pytest.mark.skipif(not torch.backends.openmp.is_available(), reason="torch has other threads")
+def test_calls_run_on_torchs_threads(run_python):
+    answer = run_python(
+        """
+import os, signal, torch, softdot
+count = lambda: len(os.listdir("/proc/self/task"))
+torch.set_num_threads(3)
+query, keys, values = torch.randn(3, 4, 300, 64)
+expected = softdot.attention(query, keys, values, threads=1)
+torch.randn(500, 500) @ torch.randn(500, 500) + 1
+torch.randn(4, 500, 500).exp()
+before = count()
+for threads in (None, 3):
+    found = softdot.attention(query, keys, values, threads=threads)
+    print(count() - before, torch.equal(found, expected))
+found = softdot.attention(query, keys, values, threads=2)
+print(count() - before, torch.equal(found, expected))
+child = os.fork()
+if child == 0:
+    # Killed by its alarm where it would wait for threads that it does not have, as torch's functions do.
+    signal.alarm(30)
+    found = softdot.attention(query, keys, values)
+    os._exit(0 if found.tolist() == expected.tolist() else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""",
+        RAYON_NUM_THREADS="2",
+        PYTHONWARNINGS="ignore",
+    )
+    assert answer.stdout.splitlines() == ["0 True", "0 True", "2 True", "0"], answer.stderr

@@ -15,25 +15,30 @@ struct Times {
     attention: Duration,
 }
 
-/// Prints a table of times: embeddings, prompts, and decoding behind them.
-pub fn print(embeddings: &mut Embeddings, chats: &mut Chats, quick: bool) -> Result<()> {
+/// Prints a table of times: embeddings, prompts, and decoding behind them, of texts of at most so many tokens.
+/// Each is repeated until it has taken as long as `least`.
+pub fn print(
+    embeddings: &mut Embeddings,
+    chats: &mut Chats,
+    most_tokens: usize,
+    least: Duration,
+) -> Result<()> {
     println!(
         "| model | step | tokens | softdot | attention | candle | attention | candle ÷ softdot |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    let rounds = if quick { 1 } else { 5 };
-    let batches: &[(usize, usize)] =
-        if quick { &[(1, 128)] } else { &[(1, 128), (1, 512), (8, 128), (8, 512)] };
-    for &(texts, tokens) in batches {
-        let medians = embedding(embeddings, texts, tokens, rounds)?;
-        print_row("MiniLM", "embed", &format!("{texts} × {tokens}"), medians);
+    for (texts, tokens) in [(1, 128), (1, 512), (8, 128), (8, 512)] {
+        if texts * tokens <= most_tokens {
+            let medians = embedding(embeddings, texts, tokens, least)?;
+            print_row("MiniLM", "embed", &format!("{texts} × {tokens}"), medians);
+        }
     }
-    let lengths: &[usize] = if quick { &[128, 256] } else { &[128, 512, 1024, 2048, 4096, 8192] };
-    for &tokens in lengths {
-        let rounds = if tokens > 2048 { 1 } else { rounds };
-        let [prompts, decoding] = chatting(chats, tokens, rounds)?;
-        print_row("SmolLM2", "prompt", &format!("1 × {}", tokens - DECODING_STEPS), prompts);
-        print_row("SmolLM2", "decode", &format!("1 at {tokens}"), decoding);
+    for tokens in [128, 256, 512, 1024, 2048, 4096, 8192] {
+        if tokens <= most_tokens {
+            let [prompts, decoding] = chatting(chats, tokens, least)?;
+            print_row("SmolLM2", "prompt", &format!("1 × {}", tokens - DECODING_STEPS), prompts);
+            print_row("SmolLM2", "decode", &format!("1 at {tokens}"), decoding);
+        }
     }
     println!();
     println!(
@@ -66,17 +71,19 @@ fn print_row(model: &str, step: &str, tokens: &str, (softdots, candles): Medians
     );
 }
 
-/// The median of some rounds of a batch of texts.
+/// The medians of a batch of texts.
 fn embedding(
     embeddings: &mut Embeddings,
     texts: usize,
     tokens: usize,
-    rounds: usize,
+    least: Duration,
 ) -> Result<Medians> {
     let (batch, lengths) = (minilm::padded(&vec![words(tokens); texts])?, vec![tokens; texts]);
     let mut turns = Turns::default();
     // The first round finds memory and caches as no other does.
-    for round in 0..=rounds {
+    let mut round = 0;
+    let start = Instant::now();
+    while round < 2 || start.elapsed() < least {
         embeddings.softdots.attention_time = Duration::ZERO;
         let whole = time(|| embeddings.softdots.forward(&batch, &lengths))?;
         let softdots = Times { whole, attention: embeddings.softdots.attention_time };
@@ -85,17 +92,19 @@ fn embedding(
             turns.softdots.push(softdots);
             turns.candles.push(candles);
         }
+        round += 1;
     }
     Ok(turns.medians())
 }
 
-/// Reads a text of all but the last of these tokens, some rounds, and then the last ones, one by one; the
-/// medians of both.
-fn chatting(chats: &mut Chats, tokens: usize, rounds: usize) -> Result<[Medians; 2]> {
+/// Reads a text of all but the last of these tokens, once or more often, and then the last ones, one by one;
+/// the medians of both.
+fn chatting(chats: &mut Chats, tokens: usize, least: Duration) -> Result<[Medians; 2]> {
     let text = words(tokens);
     let (prompt, rest) = text.split_at(tokens - DECODING_STEPS);
     let mut prompts = Turns::default();
-    for _ in 0..rounds {
+    let start = Instant::now();
+    while prompts.softdots.is_empty() || start.elapsed() < least {
         chats.clear()?;
         prompts.take(chats, prompt, 0)?;
     }
