@@ -1,11 +1,13 @@
 //! Results of the same kind as the queries.
 
 use crate::array::Dtype;
+use crate::huge_pages;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyMemoryView, PyString, PyTuple, PyType};
+use std::ptr;
 
 /// Which library an array is of.
 pub enum Kind<'py> {
@@ -39,7 +41,8 @@ impl<'py> Kind<'py> {
         }
     }
 
-    /// Memory for a result with these extents.
+    /// Memory for a result with these extents: if it is much, in huge pages where torch's allocator did not
+    /// ask for them (NumPy's does).
     pub fn empty(
         &self,
         py: Python<'py>,
@@ -47,6 +50,7 @@ impl<'py> Kind<'py> {
         dtype: Dtype,
     ) -> PyResult<Bound<'py, PyAny>> {
         static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let bytes = shape.iter().copied().fold(dtype.size(), usize::saturating_mul);
         let shape = PyTuple::new(py, shape)?;
         match self {
             Kind::Torch(tensor, own) => {
@@ -55,7 +59,13 @@ impl<'py> Kind<'py> {
                     let torch = py.import(intern!(py, "torch"))?;
                     keywords.set_item(intern!(py, "dtype"), torch.getattr(dtype.name())?)?;
                 }
-                tensor.call_method(intern!(py, "new_empty"), (shape,), Some(&keywords))
+                let new = intern!(py, "new_empty");
+                let empty = tensor.call_method(new, (shape,), Some(&keywords))?;
+                if bytes >= huge_pages::LARGE {
+                    let address: usize = empty.call_method0("data_ptr")?.extract()?;
+                    huge_pages::request(ptr::without_provenance_mut(address), bytes);
+                }
+                Ok(empty)
             }
             Kind::Buffer if dtype == Dtype::Bfloat16 => Err(PyValueError::new_err(
                 "dtype: expected float32 or float16 for a memoryview, found bfloat16",

@@ -8,6 +8,7 @@ mod attention_weights;
 mod call;
 mod error;
 mod fork;
+mod huge_pages;
 mod key;
 mod kind;
 mod openmp;
@@ -20,6 +21,8 @@ mod target;
 mod threads;
 mod workspaces;
 
+use array::Array;
+use kind::Kind;
 use pyo3::prelude::*;
 use softdot::{Attention, TensorRef};
 
@@ -39,7 +42,7 @@ mod module {
     #[pymodule_export]
     use super::workspaces::release_memory;
     #[pymodule_export]
-    use super::{available_isas, isa};
+    use super::{available_isas, isa, new_empty};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals, reason = "Python's name for it")]
@@ -70,4 +73,11 @@ fn isa() -> PyResult<&'static str> {
 #[pyfunction]
 fn available_isas() -> Vec<&'static str> {
     softdot::Isa::available().map(softdot::Isa::name).collect()
+}
+
+/// Memory for a result, an array of the query's kind and element type.
+#[pyfunction(name = "_new_empty")]
+fn new_empty<'py>(query: &Bound<'py, PyAny>, shape: Vec<usize>) -> PyResult<Bound<'py, PyAny>> {
+    let dtype = Array::view("query", query)?.dtype();
+    Kind::of(query, dtype)?.empty(query.py(), &shape, dtype)
 }

@@ -24,9 +24,9 @@ pub fn print(
     least: Duration,
 ) -> Result<()> {
     println!(
-        "| model | step | tokens | softdot | attention | candle | attention | candle ÷ softdot |"
+        "| model | step | tokens | softdot | attention | candle | attention | candle ÷ softdot | of attention |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for (texts, tokens) in [(1, 128), (1, 512), (8, 128), (8, 512)] {
         if texts * tokens <= most_tokens {
             let medians = embedding(embeddings, texts, tokens, least)?;
@@ -54,14 +54,21 @@ fn print_row(model: &str, step: &str, tokens: &str, (softdots, candles): Medians
     let share = |part: Duration, whole: Duration| {
         format!("{:.0} %", part.as_secs_f64() / whole.as_secs_f64() * 100.0)
     };
+    let ratio = |candles: Duration, softdots: Duration| {
+        format!("{:.2}", candles.as_secs_f64() / softdots.as_secs_f64())
+    };
     let others = softdots.whole - softdots.attention;
     let of_candle = match candles {
-        Some(candles) => [
-            milliseconds(candles),
-            share(candles.saturating_sub(others), candles),
-            format!("{:.2}", candles.as_secs_f64() / softdots.whole.as_secs_f64()),
-        ],
-        None => ["–"; 3].map(str::to_owned),
+        Some(candles) => {
+            let attention = candles.saturating_sub(others);
+            [
+                milliseconds(candles),
+                share(attention, candles),
+                ratio(candles, softdots.whole),
+                ratio(attention, softdots.attention),
+            ]
+        }
+        None => ["–"; 4].map(str::to_owned),
     };
     println!(
         "| {model} | {step} | {tokens} | {} | {} | {} |",

@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from softdot._softdot import AttentionResult, attention
+from softdot._softdot import AttentionResult, _new_empty, attention
 
 if TYPE_CHECKING:
     import torch as _torch  # type: ignore[import-not-found, unused-ignore]
@@ -113,7 +113,8 @@ def attention_forward(
     if is_causal and attention_mask is None and query.shape[2] > 1:
         # More keys than rows are those of a static cache that are not written yet.
         options["causal"] = "top-left"
-    output = query.new_empty((query.shape[0], query.shape[2], query.shape[1], value.shape[3]))
+    batch, heads, rows, _ = query.shape
+    output = _new_empty(query, (batch, rows, heads, value.shape[3]))
 
     layer = _recorded_layer(module)
     returns: tuple[_Returned, ...] = () if layer is None else layer.returns
