@@ -1,9 +1,13 @@
 """``softdot.torch`` against torch's own function."""
 
 import itertools
+import os
+import re
 import sys
 
+import numpy
 import pytest
+import softdot
 from softdot.torch import scaled_dot_product_attention
 
 torch = pytest.importorskip("torch", reason="torch is not installed: nothing to compare with")
@@ -220,3 +224,20 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         PYTHONWARNINGS="ignore",
     )
     assert answer.stdout.splitlines() == ["0 True", "0 True", "2 True", "0"], answer.stderr
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/sys/kernel/mm/transparent_hugepage"), reason="no huge pages here"
+)
+def test_large_results_are_in_huge_pages():
+    [query] = tensors((3, 700, 16))
+    weights = softdot.attention_weights(query, query)
+    expected = softdot.attention_weights(query.numpy(), query.numpy())
+    assert numpy.array_equal(weights.numpy(), expected)
+    middle = weights.data_ptr() + weights.nbytes // 2
+    with open("/proc/self/smaps") as smaps:
+        mapping = r"^([0-9a-f]+)-([0-9a-f]+) .*?^VmFlags: ([^\n]*)"
+        mappings = re.findall(mapping, smaps.read(), re.MULTILINE | re.DOTALL)
+    [flags] = [flags for start, end, flags in mappings if int(start, 16) <= middle < int(end, 16)]
+    # As madvise sets it.
+    assert "hg" in flags.split()
