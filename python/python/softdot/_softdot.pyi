@@ -28,6 +28,7 @@ __all__ = [
     "AttentionResult",
     "PackedKeys",
     "__version__",
+    "_new_empty",
     "alibi_slopes",
     "attention",
     "attention_weights",
