@@ -11,8 +11,8 @@
 //!
 //! candle rounds what it multiplies with quantised matrices to 8 bits, and a last bit of attention decides some
 //! of these roundings: logits (of about 20) come to differ by up to 0.3, and after a few tokens the likeliest
-//! is another. So for the agreement the matrices are widened to f32, and the tokens have to be the same. For
-//! times they are if asked for: a prompt of 8,192 tokens is then a matter of a minute, and else of ten.
+//! is another. So for the agreement the matrices are widened to f32, and the tokens have to be the same. With
+//! `--widened`, times are measured with such matrices, too: a prompt of 8,192 tokens takes a minute instead of ten.
 
 mod agreement;
 mod candles;
